@@ -1,0 +1,1 @@
+//! The explorer as state: no terminal, no I/O, no clock.
