@@ -60,6 +60,10 @@ impl FlatBpe {
                 continue;
             }
             if let Some(ids) = self.spelled(text) {
+                // (The crate would put the unknown token after these bytes; no real vocabulary has both.)
+                if let Some((id, start, len)) = open.take() {
+                    add(id, start, len);
+                }
                 for (i, id) in ids.enumerate() {
                     add(id, start + i, 1);
                 }

@@ -69,7 +69,9 @@ impl Tokenizer {
     /// # Errors
     /// A vocabulary that is missing, damaged, or of a kind that is not known here.
     pub fn from_gguf(file: &Gguf, cache: Option<&Path>) -> Result<Self> {
+        let shown = file.path.display();
         gguf::load(file, cache)
+            .map_err(|e| if file.path.as_os_str().is_empty() { e } else { e.context(shown) })
     }
 
     /// Reads tokenizer.json (and tokenizer_config.json / config.json for the BOS rule) of a Hugging Face directory.
