@@ -1,7 +1,7 @@
 //! PCA and alignment of all shown languages, layer by layer and run by run.
 
 use super::measures::pearson;
-use super::pairs::{Draws, PairMeasures, Prepared};
+use super::pairs::{Draws, compare};
 use super::pca::Fit;
 use crate::engine::control::Cancel;
 use crate::engine::protocol::{PcaLayer, PcaRun, RunId};
@@ -173,24 +173,18 @@ impl<'a> Layer<'a> {
             out.points.insert(lang.clone(), points.rows().into_iter().map(|p| [p[0], p[1]]).collect());
             lines.push(fits.one.project(state.view()).column(0).to_vec());
         }
-        let origin = joined.mean_axis(Axis(0)).unwrap_or_else(|| fits.two.mean.clone());
-        let prepared: Vec<Prepared> = match draws {
-            Some(draws) => {
-                self.states.iter().map(|s| Prepared::new(s.view(), origin.view(), draws)).collect()
+        let name = |i: usize, j: usize| format!("{}-{}", self.langs[i], self.langs[j]);
+        for i in 0..lines.len() {
+            for j in i + 1..lines.len() {
+                out.pearson.extend(pearson(&lines[i], &lines[j]).map(|r| (name(i, j), r)));
             }
-            None => Vec::new(),
-        };
-        for i in 0..self.langs.len() {
-            for j in i + 1..self.langs.len() {
-                let pair = format!("{}-{}", self.langs[i], self.langs[j]);
-                if let Some(draws) = draws {
-                    let m = PairMeasures::new(&prepared[i], &prepared[j], draws);
-                    out.cka.extend(m.cka.map(|m| (pair.clone(), m)));
-                    out.cosine_gap.extend(m.cosine_gap.map(|m| (pair.clone(), m)));
-                    out.mexa.extend(m.mexa.map(|m| (pair.clone(), m)));
-                }
-                out.pearson.extend(pearson(&lines[i], &lines[j]).map(|r| (pair, r)));
-            }
+        }
+        if let Some(draws) = draws {
+            compare(&self.states, draws, |i, j, m| {
+                out.cka.extend(m.cka.map(|m| (name(i, j), m)));
+                out.cosine_gap.extend(m.cosine_gap.map(|m| (name(i, j), m)));
+                out.mexa.extend(m.mexa.map(|m| (name(i, j), m)));
+            });
         }
         out
     }

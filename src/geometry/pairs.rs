@@ -9,17 +9,19 @@
 use super::measures::mutual_best;
 use super::random;
 use crate::engine::protocol::Measure;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate, s};
 
 /// Draws of a bootstrap interval.
 pub const RESAMPLES: usize = 200;
 /// Shuffles of a control.
-pub const SHUFFLES: usize = 16;
+pub const SHUFFLES: usize = 8;
 
 /// The random draws shared by all pairs and layers.
 pub struct Draws {
     /// [B, n]: how often each item is drawn.
     weights: Array2<f64>,
+    /// [B, n]: w - w^2 of each of them.
+    own: Array2<f64>,
     /// Permutations without fixed points.
     shuffles: Vec<Vec<usize>>,
 }
@@ -29,43 +31,46 @@ impl Draws {
     pub fn new(n: usize, seed: u64) -> Self {
         let rows = random::resamples(n, RESAMPLES, seed);
         let weights = Array2::from_shape_fn((rows.len(), n), |(b, i)| rows[b][i]);
-        Self { weights, shuffles: random::derangements(n, SHUFFLES, seed) }
+        let own = weights.mapv(|w| w - w * w);
+        Self { weights, own, shuffles: random::derangements(n, SHUFFLES, seed) }
     }
 }
 
-/// One language at one layer, prepared for comparison with any other.
-pub struct Prepared {
-    /// States minus the common origin [n, d]. The origin takes out what all states share, for precision.
-    shifted: Array2<f64>,
-    /// Inner product of each shifted row with the origin, and the states' norms.
-    along_origin: Array1<f64>,
+/// What one language brings to all its pairs at one layer.
+struct Prepared {
+    /// Norms of the states, and inner product of each shifted state with the origin.
     norms: Array1<f64>,
-    /// Norms of the rows minus the language's own mean.
-    centred_norms: Array1<f64>,
+    along_origin: Array1<f64>,
+    /// 1 / norm of the states minus the language's own mean; 0 where that is rounding only.
+    centred_scale: Array1<f64>,
     /// Centred Gram matrix [n, n].
     gram: Array2<f64>,
     /// |gram|_F^2 and the same under each draw.
     square: f64,
     drawn_squares: Vec<f64>,
-    origin_square: f64,
 }
 
 impl Prepared {
-    /// Prepares `states` [n, d]; `origin` [d] must be the same for all languages that are compared.
-    pub fn new(states: ArrayView2<f64>, origin: ArrayView1<f64>, draws: &Draws) -> Self {
-        let shifted = &states - &origin;
+    /// `states` and `shifted` = `states` minus `origin`, both [n, d].
+    fn new(
+        states: ArrayView2<f64>,
+        shifted: ArrayView2<f64>,
+        origin: ArrayView1<f64>,
+        draws: &Draws,
+    ) -> Self {
         let mut gram = shifted.dot(&shifted.t());
         double_centre(&mut gram);
         let squares = &gram * &gram;
+        let norms: Array1<f64> = states.rows().into_iter().map(|r| r.dot(&r).sqrt()).collect();
+        let rounding = 1e-13 * norms.iter().fold(0f64, |a, &b| a.max(b));
+        let scale = |v: &f64| if v.max(0.0).sqrt() > rounding { 1.0 / v.sqrt() } else { 0.0 };
         Self {
             along_origin: shifted.dot(&origin),
-            norms: states.rows().into_iter().map(|r| r.dot(&r).sqrt()).collect(),
-            centred_norms: gram.diag().mapv(|v| v.max(0.0).sqrt()),
+            centred_scale: gram.diag().iter().map(scale).collect(),
             square: squares.sum(),
             drawn_squares: drawn_sums(&squares, draws),
-            origin_square: origin.dot(&origin),
+            norms,
             gram,
-            shifted,
         }
     }
 }
@@ -78,33 +83,56 @@ pub struct PairMeasures {
     pub mexa: Option<Measure>,
 }
 
-impl PairMeasures {
-    /// All measures of two prepared languages with the same n and origin. Nothing is defined for n < 2.
-    pub fn new(x: &Prepared, y: &Prepared, draws: &Draws) -> Self {
-        if x.norms.len() < 2 {
-            return Self::default();
+/// Calls `each(i, j, measures)` for every pair i < j of `states`, one [n, d] array a language; all must have the
+/// shape that `draws` was made for. With fewer than two items nothing is defined.
+pub fn compare(states: &[Array2<f64>], draws: &Draws, mut each: impl FnMut(usize, usize, PairMeasures)) {
+    let views: Vec<_> = states.iter().map(|s| s.view()).collect();
+    let Ok(mut shifted) = concatenate(Axis(0), &views) else { return };
+    let n = views[0].nrows();
+    // what all states share is taken out first, for precision, and put back where a definition wants it
+    let Some(origin) = shifted.mean_axis(Axis(0)).filter(|_| n >= 2) else {
+        (0..states.len())
+            .for_each(|i| (i + 1..states.len()).for_each(|j| each(i, j, PairMeasures::default())));
+        return;
+    };
+    shifted -= &origin;
+    let rows = |i: usize| shifted.slice(s![i * n..(i + 1) * n, ..]);
+    let prepared: Vec<Prepared> =
+        views.iter().enumerate().map(|(i, v)| Prepared::new(*v, rows(i), origin.view(), draws)).collect();
+    let origin_square = origin.dot(&origin);
+    for i in 0..states.len() {
+        let products = rows(i).dot(&shifted.slice(s![(i + 1) * n.., ..]).t());
+        for j in i + 1..states.len() {
+            let at = (j - i - 1) * n;
+            let block = products.slice(s![.., at..at + n]);
+            each(i, j, measure_pair(block, &prepared[i], &prepared[j], origin_square, draws));
         }
-        let products = x.shifted.dot(&y.shifted.t());
-        let mut raw = products.clone();
-        for ((i, j), v) in raw.indexed_iter_mut() {
-            let size = x.norms[i] * y.norms[j];
-            let whole = *v + x.along_origin[i] + y.along_origin[j] + x.origin_square;
-            *v = if size > 0.0 { whole / size } else { 0.0 };
-        }
-        let mut centred = products;
-        double_centre(&mut centred);
-        // what centring leaves of a row that equals its mean is rounding
-        let tiny = |p: &Prepared| 1e-13 * p.norms.iter().fold(0f64, |a, &b| a.max(b));
-        let (tiny_x, tiny_y) = (tiny(x), tiny(y));
-        for ((i, j), v) in centred.indexed_iter_mut() {
-            let (a, b) = (x.centred_norms[i], y.centred_norms[j]);
-            *v = if a > tiny_x && b > tiny_y { *v / (a * b) } else { 0.0 };
-        }
-        Self {
-            cka: cka(x, y, draws),
-            cosine_gap: cosine_gap(centred.view(), draws),
-            mexa: Some(mexa(raw.view(), draws)),
-        }
+    }
+}
+
+/// All measures from the inner products [n, n] of two languages' shifted states.
+fn measure_pair(
+    products: ArrayView2<f64>,
+    x: &Prepared,
+    y: &Prepared,
+    origin_square: f64,
+    draws: &Draws,
+) -> PairMeasures {
+    let mut raw = products.to_owned();
+    for ((i, j), v) in raw.indexed_iter_mut() {
+        let size = x.norms[i] * y.norms[j];
+        let whole = *v + x.along_origin[i] + y.along_origin[j] + origin_square;
+        *v = if size > 0.0 { whole / size } else { 0.0 };
+    }
+    let mut centred = products.to_owned();
+    double_centre(&mut centred);
+    for (mut row, &scale) in centred.rows_mut().into_iter().zip(&x.centred_scale) {
+        row.zip_mut_with(&y.centred_scale, |v, other| *v *= scale * other);
+    }
+    PairMeasures {
+        cka: cka(x, y, draws),
+        cosine_gap: cosine_gap(centred.view(), draws),
+        mexa: Some(mexa(raw.view(), draws)),
     }
 }
 
@@ -191,15 +219,10 @@ fn percentile(sorted: &[f64], q: f64) -> Option<f64> {
 
 /// Under each draw w the sum over i != j of w_i w_j p_ij plus the sum over i of w_i p_ii.
 fn drawn_sums(p: &Array2<f64>, draws: &Draws) -> Vec<f64> {
-    let weights = &draws.weights;
-    let images = weights.dot(p);
-    let diagonal = p.diag();
-    let rows = weights.rows().into_iter().zip(images.rows());
-    rows.map(|(w, image)| {
-        let own: f64 = w.iter().zip(diagonal).map(|(&w, &p)| (w - w * w) * p).sum();
-        w.dot(&image) + own
-    })
-    .collect()
+    let images = draws.weights.dot(p);
+    let own = draws.own.dot(&p.diag());
+    let rows = draws.weights.rows().into_iter().zip(images.rows());
+    rows.zip(own).map(|((w, image), own)| w.dot(&image) + own).collect()
 }
 
 /// Takes row means and column means off (H m H with H = I - 11'/n).

@@ -58,6 +58,15 @@ impl Fit {
         Ok(Self { mean, components, explained_variance_ratio: ratios })
     }
 
+    /// The fit with its first direction alone: what `new` gives for k = 1.
+    pub fn leading(&self) -> Self {
+        Self {
+            mean: self.mean.clone(),
+            components: self.components.slice(s![..1, ..]).to_owned(),
+            explained_variance_ratio: self.explained_variance_ratio[..1].to_vec(),
+        }
+    }
+
     /// Coordinates [n, k] of `rows` [n, d] along the directions, relative to the fit's mean.
     pub fn project(&self, rows: ArrayView2<f64>) -> Array2<f64> {
         (&rows - &self.mean).dot(&self.components.t())

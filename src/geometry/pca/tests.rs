@@ -110,3 +110,11 @@ fn equal_eigenvalues_still_give_an_orthonormal_pair() {
     close(fit.components.row(0).dot(&fit.components.row(1)), 0.0, "orthogonal");
     close(fit.explained_variance_ratio[0], 1.0 / 64.0, "share");
 }
+
+#[test]
+fn the_leading_direction_is_the_one_dimensional_fit() {
+    let rows = states(8, 90, 60);
+    let (one, two) = (Fit::new(rows.view(), 1).unwrap(), Fit::new(rows.view(), 2).unwrap().leading());
+    assert!((&one.components - &two.components).iter().all(|e| e.abs() < 1e-7));
+    close(one.explained_variance_ratio[0], two.explained_variance_ratio[0], "ratio");
+}
