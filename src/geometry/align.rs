@@ -60,7 +60,6 @@ pub fn analyse(
     }
     let items = first.layers.first().and_then(|l| l.1.first()).map_or(0, |s| s.nrows());
     let draws = Draws::new(items, options.seed);
-    let fitted = fit_langs(langs);
     let jobs: Vec<(usize, usize)> =
         (0..runs.len()).flat_map(|r| (0..runs[r].layers.len()).map(move |l| (r, l))).collect();
     let done: Result<Vec<PcaLayer>> = jobs
@@ -69,13 +68,10 @@ pub fn analyse(
             cancel.check()?;
             let (layer, states) = &runs[r].layers[l];
             let states = Layer::new(langs, states);
-            let fits = if options.shared_fit && r > 0 {
-                Layer::new(langs, &first.layers[l].1).fits(&fitted)
-            } else {
-                states.fits(&fitted)
-            };
+            let own = r == 0 || !options.shared_fit;
+            let fits = if own { states.fits() } else { Layer::new(langs, &first.layers[l].1).fits() };
             let fits = fits.map_err(|e| e.context(format!("layer {layer}")))?;
-            Ok(states.describe(*layer, &fits, &fitted, options.measures.then_some(&draws)))
+            Ok(states.describe(*layer, &fits, own, options.measures.then_some(&draws)))
         })
         .collect();
     let mut done = done?.into_iter();
@@ -152,19 +148,24 @@ impl<'a> Layer<'a> {
         concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, 0)))
     }
 
-    fn fits(&self, fitted: &[String]) -> Result<Fits> {
+    fn fits(&self) -> Result<Fits> {
+        let fitted = fit_langs(self.langs);
         Ok(Fits {
             two: Fit::new(self.joined(self.langs).view(), 2)?,
-            one: Fit::new(self.joined(fitted).view(), 1)?,
+            one: Fit::new(self.joined(&fitted).view(), 1)?,
         })
     }
 
-    fn describe(&self, layer: usize, fits: &Fits, fitted: &[String], draws: Option<&Draws>) -> PcaLayer {
-        let joined = self.joined(self.langs);
+    /// `own`: the fits are this layer's and not another run's.
+    fn describe(&self, layer: usize, fits: &Fits, own: bool, draws: Option<&Draws>) -> PcaLayer {
+        let share = |fit: &Fit, langs: &[String]| match own {
+            true => fit.explained_variance_ratio.clone(),
+            false => fit.explained(self.joined(langs).view()),
+        };
         let mut out = PcaLayer {
             layer,
-            explained_variance_ratio: fits.two.explained(joined.view()),
-            explained_variance_ratio_1d: fits.one.explained(self.joined(fitted).view())[0],
+            explained_variance_ratio: share(&fits.two, self.langs),
+            explained_variance_ratio_1d: share(&fits.one, &fit_langs(self.langs))[0],
             ..PcaLayer::default()
         };
         let mut lines = Vec::new();

@@ -49,6 +49,11 @@ fn rotate(a: &mut Array2<f64>, vectors: &mut Array2<f64>, p: usize, q: usize) {
     }
 }
 
+/// Sum of squares of all entries.
+pub fn square(x: ArrayView2<f64>) -> f64 {
+    x.rows().into_iter().map(|r| r.dot(&r)).sum()
+}
+
 /// Largest relative residual |X'X v - lambda v| / lambda_1 over the rows of `vectors` (k, d), or infinity where
 /// they are not orthonormal.
 pub fn residual(x: ArrayView2<f64>, vectors: ArrayView2<f64>) -> f64 {
@@ -56,14 +61,18 @@ pub fn residual(x: ArrayView2<f64>, vectors: ArrayView2<f64>) -> f64 {
     if gram.indexed_iter().any(|((i, j), g)| (g - f64::from(u8::from(i == j))).abs() > 1e-9 || g.is_nan()) {
         return f64::INFINITY;
     }
-    let image = x.t().dot(&x.dot(&vectors.t())); // d, k
     let mut top = f64::MIN_POSITIVE;
     let mut worst = 0f64;
-    for (image, v) in image.columns().into_iter().zip(vectors.rows()) {
+    for v in vectors.rows() {
+        // X'(X v) row by row: a product with one column is bound by memory, packing for a matrix product doubles it
+        let mut image = Array1::zeros(v.len());
+        for (row, &along) in x.rows().into_iter().zip(&x.dot(&v)) {
+            image.scaled_add(along, &row);
+        }
         let lambda = image.dot(&v);
         top = top.max(lambda);
-        let miss: f64 = image.iter().zip(v).map(|(i, v)| (i - lambda * v).powi(2)).sum();
-        worst = worst.max(miss.sqrt());
+        image.scaled_add(-lambda, &v);
+        worst = worst.max(image.dot(&image).sqrt());
     }
     worst / top
 }

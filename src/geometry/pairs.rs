@@ -15,6 +15,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate, s};
 pub const RESAMPLES: usize = 200;
 /// Shuffles of a control.
 pub const SHUFFLES: usize = 8;
+/// Languages whose products with all others are computed at once.
+const GROUP: usize = 8;
 
 /// The random draws shared by all pairs and layers.
 pub struct Draws {
@@ -100,12 +102,16 @@ pub fn compare(states: &[Array2<f64>], draws: &Draws, mut each: impl FnMut(usize
     let prepared: Vec<Prepared> =
         views.iter().enumerate().map(|(i, v)| Prepared::new(*v, rows(i), origin.view(), draws)).collect();
     let origin_square = origin.dot(&origin);
-    for i in 0..states.len() {
-        let products = rows(i).dot(&shifted.slice(s![(i + 1) * n.., ..]).t());
-        for j in i + 1..states.len() {
-            let at = (j - i - 1) * n;
-            let block = products.slice(s![.., at..at + n]);
-            each(i, j, measure_pair(block, &prepared[i], &prepared[j], origin_square, draws));
+    // a few languages against all that follow: large products are fast, and memory stays small
+    for start in (0..states.len()).step_by(GROUP) {
+        let end = (start + GROUP).min(states.len());
+        let products = shifted.slice(s![start * n..end * n, ..]).dot(&shifted.slice(s![start * n.., ..]).t());
+        for i in start..end {
+            for j in i + 1..states.len() {
+                let (row, column) = ((i - start) * n, (j - start) * n);
+                let block = products.slice(s![row..row + n, column..column + n]);
+                each(i, j, measure_pair(block, &prepared[i], &prepared[j], origin_square, draws));
+            }
         }
     }
 }

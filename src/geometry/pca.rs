@@ -4,7 +4,7 @@ use super::eigen;
 use crate::error::{Error, Result};
 use linfa::DatasetBase;
 use linfa::traits::Fit as _;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use std::panic::AssertUnwindSafe;
 
 /// Sizes up to which the Gram matrix is solved exactly: the iteration of linfa needs room.
@@ -40,15 +40,16 @@ impl Fit {
             )));
         }
         let mean = rows.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(d));
-        let centred = &rows - &mean;
-        let total = centred.iter().map(|v| v * v).sum::<f64>();
+        let mut scaled = rows.to_owned();
+        let size = eigen::square(scaled.view());
+        scaled -= &mean;
+        let total = eigen::square(scaled.view());
         let mut components = Array2::zeros((k, d));
         let mut ratios = vec![0.0; k];
         // what rounding alone leaves of constant rows is no variance
-        let floor = rows.iter().map(|v| v * v).sum::<f64>() * 1e-28;
-        if total > floor {
+        if total > size * 1e-28 {
             // linfa's iteration converges only near unit scale
-            let scaled = &centred / total.sqrt();
+            scaled /= total.sqrt();
             for (i, direction) in directions(scaled.view(), k).rows().into_iter().enumerate() {
                 let along = scaled.dot(&direction);
                 components.row_mut(i).assign(&(&direction * sign(direction.iter())));
@@ -69,17 +70,23 @@ impl Fit {
 
     /// Coordinates [n, k] of `rows` [n, d] along the directions, relative to the fit's mean.
     pub fn project(&self, rows: ArrayView2<f64>) -> Array2<f64> {
-        (&rows - &self.mean).dot(&self.components.t())
+        let mut out = Array2::zeros((rows.nrows(), self.components.nrows()));
+        for (mut column, direction) in out.columns_mut().into_iter().zip(self.components.rows()) {
+            column.assign(&(rows.dot(&direction) - self.mean.dot(&direction)));
+        }
+        out
     }
 
     /// Share of the total variance of `rows` [n, d] (about their own mean) that lies along each direction: what
     /// `explained_variance_ratio` says, for rows that the fit has not seen.
     pub fn explained(&self, rows: ArrayView2<f64>) -> Vec<f64> {
         let mean = rows.mean_axis(Axis(0)).unwrap_or_else(|| self.mean.clone());
-        let centred = &rows - &mean;
-        let total = centred.iter().map(|v| v * v).sum::<f64>();
-        let along = centred.dot(&self.components.t());
-        along.columns().into_iter().map(|c| if total > 0.0 { c.dot(&c) / total } else { 0.0 }).collect()
+        let total = eigen::square((&rows - &mean).view());
+        let share = |points: ArrayView1<f64>| {
+            let mean = points.mean().unwrap_or(0.0);
+            points.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / total
+        };
+        self.project(rows).columns().into_iter().map(|c| if total > 0.0 { share(c) } else { 0.0 }).collect()
     }
 }
 
