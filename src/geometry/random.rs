@@ -32,7 +32,7 @@ impl SplitMix64 {
 
 /// How often each of `n` items is drawn when `n` are drawn with replacement: `count` such draws.
 pub fn resamples(n: usize, count: usize, seed: u64) -> Vec<Vec<f64>> {
-    let mut random = SplitMix64::new(seed ^ 0x0b00_7512_a9);
+    let mut random = SplitMix64::new(seed ^ 0x0b00_7512);
     (0..count)
         .map(|_| {
             let mut weights = vec![0.0; n];
