@@ -90,7 +90,7 @@ fn the_adapter_itself_loads() {
     let mut bench = Bench::new();
     let (config, header, data) = (bench.config.to_string(), bench.header.clone(), bench.data.clone());
     assert_eq!(bench.add("unchanged", &config, &header, &data).unwrap(), 0);
-    assert_eq!(bench.engine.adapters()[0].keys_matched, 12);
+    assert_eq!(bench.engine.adapters()[0].as_ref().unwrap().keys_matched, 12);
 }
 
 #[test]
@@ -188,10 +188,10 @@ fn tensors_that_do_not_fit() {
 
 #[test]
 fn directories_that_hold_no_adapter() {
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     let root = tempfile::tempdir().unwrap();
     let source = fixture("models/mistral/adapter_qv");
-    let mut check = |case: &str, files: &[(&str, &[u8])], words: &[&str]| {
+    let check = |case: &str, files: &[(&str, &[u8])], words: &[&str]| {
         let dir = root.path().join(case.replace(' ', "-"));
         fs::create_dir(&dir).unwrap();
         for (name, bytes) in files {

@@ -109,7 +109,7 @@ fn damaged_tokenizers() {
 
 #[test]
 fn damaged_adapters() {
-    let mut engine = load(&fixture("models/qwen3"), "qwen3").unwrap();
+    let engine = load(&fixture("models/qwen3"), "qwen3").unwrap();
     let source = fixture("models/qwen3/adapter_all");
     for (file, head, seed) in
         [("adapter_config.json", usize::MAX, 11), ("adapter_model.safetensors", 5000, 12)]
