@@ -1,22 +1,26 @@
 //! Prompt to full lens (every layer, top 10, entropy, KL) on a real model, beside the reference library.
 //!
-//! `POLYLENS_BENCH_MODEL=FILE.gguf cargo bench --bench full_lens`. With POLYLENS_REFERENCE_PYTHON and
-//! POLYLENS_REFERENCE_MODEL (benches/reference/setup.sh) the reference runs in the same minutes: every round times
-//! both sides one after the other, so that other load on the machine meets both. Also read: POLYLENS_BENCH_THREADS
-//! (2), POLYLENS_BENCH_ROUNDS (15), POLYLENS_BENCH_DTYPE (f32), POLYLENS_BENCH_STRICT (fail where a goal is missed).
+//! `cargo bench --bench full_lens`; POLYLENS_BENCH_MODEL is another model than the default, by name or path.
+//! With POLYLENS_REFERENCE_PYTHON and POLYLENS_REFERENCE_MODEL (benches/reference/setup.sh) the reference runs in
+//! the same minutes: every round times both sides one after the other, so that other load on the machine meets
+//! both (a loaded machine still distorts the ratio: the reference's threads wait for each other by spinning), and
+//! both must name the same most probable token. Also read: POLYLENS_BENCH_THREADS (2), POLYLENS_BENCH_ROUNDS (15),
+//! POLYLENS_BENCH_DTYPE (f32), POLYLENS_BENCH_STRICT (fail where a goal is missed).
 
 use polylens::engine::protocol::{DType, DeviceChoice, LensAnswer, LoadSpec, Query};
 use polylens::engine::{Cancel, Engine};
+use polylens::hub;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 /// Two shots, as in the sentiment task; with `QUERIES` about 180 tokens of Gemma's vocabulary.
 const SHOTS: &str = "Review: I bought this lamp for my daughter's desk and we are both delighted. The light is warm, \
-the arm stays where you put it, and after half a year of daily use nothing has come loose. Worth every cent.\n\
+the arm stays where you put it, and after half a year of daily use nothing has come loose. Even the switch still clicks as on \
+the first day, and the shop sent a spare bulb without being asked. Worth every cent.\n\
 Sentiment: \"positive\"\nReview: The zip broke on the second day and the seller never answered any of my three letters. \
-The fabric smells of glue, the colour is not the one in the picture, and the pockets are sewn shut. Save your money.\n\
+The fabric smells of glue, the colour is not the one in the picture, and the pockets are sewn shut. I \
+would have sent it back, but the postage costs more than the jacket. Save your money.\n\
 Sentiment: \"negative\"\n";
 const QUERIES: [&str; 4] = [
     "Review: Nach zwei Wochen war der Akku leer, und das Ladegerät passt in keine Steckdose. Sehr ärgerlich.\nSentiment: \"",
@@ -32,9 +36,9 @@ fn setting(name: &str, default: usize) -> usize {
 }
 
 fn load() -> Result<Engine, String> {
-    let path = std::env::var("POLYLENS_BENCH_MODEL").map_err(|_| {
-        "POLYLENS_BENCH_MODEL is not set: give a .gguf file or a model directory (polylens models info NAME shows where one lies)".to_owned()
-    })?;
+    let model = std::env::var("POLYLENS_BENCH_MODEL").unwrap_or_else(|_| hub::DEFAULT_MODEL.to_owned());
+    let found =
+        hub::resolve(&model, &mut |_, _, _, _| {}, &Cancel::new(), false).map_err(|e| e.to_string())?;
     let dtype = match std::env::var("POLYLENS_BENCH_DTYPE").as_deref() {
         Err(_) | Ok("f32") => DType::F32,
         Ok("f16") => DType::F16,
@@ -44,15 +48,8 @@ fn load() -> Result<Engine, String> {
             return Err(format!("POLYLENS_BENCH_DTYPE is {other:?}; f32, f16, bf16 and native are possible"));
         }
     };
-    let path = PathBuf::from(path);
-    let name = path.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
-    let spec = LoadSpec {
-        path,
-        name,
-        dtype,
-        device: DeviceChoice::Cpu,
-        threads: setting("POLYLENS_BENCH_THREADS", 2),
-    };
+    let threads = setting("POLYLENS_BENCH_THREADS", 2);
+    let spec = LoadSpec { path: found.path, name: found.name, dtype, device: DeviceChoice::Cpu, threads };
     Engine::load(&spec, &mut |_, _, _, _| {}).map_err(|e| e.to_string())
 }
 
