@@ -297,7 +297,11 @@ fn whole(pattern: &str) -> Result<Regex> {
 
 /// PEFT's keys match where the module path ends in them: `^(.*\.)?key$`.
 fn patterns(o: &Map<String, Value>, key: &str) -> Result<Vec<(Regex, f64)>> {
-    let Some(map) = o.get(key).and_then(Value::as_object) else { return Ok(Vec::new()) };
+    let map = match o.get(key) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Object(map)) => map,
+        Some(_) => crate::fail!("adapter_config.json's {key} is not an object of patterns and numbers"),
+    };
     map.iter()
         .map(|(pattern, v)| {
             let number = v.as_f64().filter(|x| x.is_finite() && *x > 0.0);
@@ -344,6 +348,7 @@ fn refuse(o: &Map<String, Value>) -> Result<()> {
         ("fan_in_fan_out", "transposed weights (fan_in_fan_out)"),
         ("layer_replication", "replicated layers (layer_replication)"),
         ("alora_invocation_tokens", "activated LoRA (alora_invocation_tokens)"),
+        ("use_qalora", "QA-LoRA (use_qalora)"),
     ];
     for (key, what) in refused {
         if set(key) {

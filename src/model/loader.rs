@@ -92,6 +92,12 @@ impl Checkpoint {
         let c = &self.config;
         let (blocks, total) = (c.layers.len(), c.layers.len() as u64 + 2);
         let maker = Maker { from: self, dtype, backend };
+        let beyond = self.names.norm(blocks, Norm::Attention);
+        if self.store.has(&beyond) {
+            crate::fail!(
+                "the file holds {beyond:?}, but the configuration has only {blocks} blocks; they do not belong together"
+            );
+        }
         progress(0, total);
         let embedding_name = self.names.embedding();
         let vocabulary = self.store.find(&embedding_name)?.shape.first().copied().unwrap_or(0);

@@ -90,7 +90,7 @@ impl Store {
             for shard in shards(&index)? {
                 let path = dir.join(&shard);
                 if !path.is_file() {
-                    crate::fail!("{}: the shard {shard} is missing; fetch the model again", dir.display());
+                    crate::fail!("{}: the shard {shard:?} is missing; fetch the model again", dir.display());
                 }
                 store.add_file(&path)?;
             }

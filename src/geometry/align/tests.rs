@@ -17,13 +17,6 @@ fn synthetic(seed: u64, langs: usize, n: usize, d: usize) -> Vec<Array2<f32>> {
     arrays
 }
 
-/// CPU seconds of this process so far.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after = stat.rsplit_once(')').unwrap().1;
-    after.split_whitespace().skip(11).take(2).map(|t| t.parse::<f64>().unwrap()).sum::<f64>() / 100.0
-}
-
 fn one_layer(run: RunId, layer: usize, arrays: &[Array2<f32>]) -> RunStates<'_> {
     RunStates { run, layers: vec![(layer, arrays.iter().map(|a| a.view()).collect())] }
 }
@@ -123,24 +116,4 @@ fn one_item_a_language_has_points_but_no_pairs_and_constant_states_have_zeros() 
     assert!(layer.pearson.is_empty() && layer.cka.is_empty());
     let text = serde_json::to_string(&layer).unwrap();
     assert!(!text.contains("null") && !text.contains("NaN"));
-}
-
-/// `cargo test --release --lib geometry -- --ignored --nocapture`: 20 languages x 32 items x 640 x 19 layers.
-#[test]
-#[ignore = "a timing, not a check"]
-fn time_twenty_languages() {
-    let all = "en zh de fr es it nl ja ru sv sl pl bg no ms is hi th sw bn";
-    let langs = codes(&all.split(' ').collect::<Vec<_>>());
-    let layers: Vec<Vec<Array2<f32>>> = (0..19).map(|l| synthetic(l + 1, 20, 32, 640)).collect();
-    let run = RunStates {
-        run: None,
-        layers: layers.iter().enumerate().map(|(i, l)| (i, l.iter().map(|a| a.view()).collect())).collect(),
-    };
-    for measures in [false, true, true] {
-        let (start, cpu) = (std::time::Instant::now(), cpu_seconds());
-        let options = Options { measures, ..options() };
-        let out = analyse(std::slice::from_ref(&run), &langs, &options, &Cancel::new()).unwrap();
-        let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-        println!("measures {measures}: {wall:.3} s, {cpu:.2} s of CPU, {} layers", out[0].layers.len());
-    }
 }

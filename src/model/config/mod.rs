@@ -164,6 +164,11 @@ impl Config {
                 crate::fail!("the configuration's {what} is {x}; a positive number is needed");
             }
         }
+        for (what, cap) in [("attention", self.attention_softcap), ("final logit", self.final_softcap)] {
+            if let Some(x) = cap.filter(|x| !x.is_finite() || *x <= 0.0) {
+                crate::fail!("the configuration's {what} soft-cap is {x}; a positive number is needed");
+            }
+        }
         for rope in &self.ropes {
             if !rope.theta.is_finite() || rope.theta <= 0.0 {
                 crate::fail!("the configuration's rope base is {}; a positive number is needed", rope.theta);

@@ -1,0 +1,238 @@
+//! Prompt to full lens (every layer, top 10, entropy, KL) on a real model, beside the reference library.
+//!
+//! `cargo bench --bench full_lens`; POLYLENS_BENCH_MODEL is another model than the default, by name or path.
+//! With POLYLENS_REFERENCE_PYTHON and POLYLENS_REFERENCE_MODEL (benches/reference/setup.sh) the reference runs in
+//! the same minutes: every round times both sides one after the other, so that other load on the machine meets
+//! both (a loaded machine still distorts the ratio: the reference's threads wait for each other by spinning), and
+//! both must name the same most probable token. Also read: POLYLENS_BENCH_THREADS (2), POLYLENS_BENCH_ROUNDS (15),
+//! POLYLENS_BENCH_DTYPE (f32), POLYLENS_BENCH_STRICT (fail where a goal is missed).
+
+use polylens::engine::protocol::{DType, DeviceChoice, LensAnswer, LoadSpec, Query};
+use polylens::engine::{Cancel, Engine};
+use polylens::hub;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// Two shots, as in the sentiment task; with `QUERIES` about 180 tokens of Gemma's vocabulary.
+const SHOTS: &str = "Review: I bought this lamp for my daughter's desk and we are both delighted. The light is warm, \
+the arm stays where you put it, and after half a year of daily use nothing has come loose. Even the switch still clicks as on \
+the first day, and the shop sent a spare bulb without being asked. Worth every cent.\n\
+Sentiment: \"positive\"\nReview: The zip broke on the second day and the seller never answered any of my three letters. \
+The fabric smells of glue, the colour is not the one in the picture, and the pockets are sewn shut. I \
+would have sent it back, but the postage costs more than the jacket. Save your money.\n\
+Sentiment: \"negative\"\n";
+const QUERIES: [&str; 4] = [
+    "Review: Nach zwei Wochen war der Akku leer, und das Ladegerät passt in keine Steckdose. Sehr ärgerlich.\nSentiment: \"",
+    "Review: หนังสือเล่มนี้อ่านสนุกมาก ภาพสวย และส่งถึงบ้านเร็วกว่าที่คิด\nSentiment: \"",
+    "Review: 这双鞋穿起来很舒服，走了一整天脚也不疼，下次还会再买。\nSentiment: \"",
+    "Review: Kitabu hiki kinachosha, na kurasa kumi zilikuwa zimechanika nilipokipokea.\nSentiment: \"",
+];
+/// Set in the child process that measures a cold start and the peak memory.
+const COLD: &str = "POLYLENS_BENCH_COLD";
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+fn load() -> Result<Engine, String> {
+    let model = std::env::var("POLYLENS_BENCH_MODEL").unwrap_or_else(|_| hub::DEFAULT_MODEL.to_owned());
+    let found =
+        hub::resolve(&model, &mut |_, _, _, _| {}, &Cancel::new(), false).map_err(|e| e.to_string())?;
+    let dtype = match std::env::var("POLYLENS_BENCH_DTYPE").as_deref() {
+        Err(_) | Ok("f32") => DType::F32,
+        Ok("f16") => DType::F16,
+        Ok("bf16") => DType::Bf16,
+        Ok("native") => DType::Native,
+        Ok(other) => {
+            return Err(format!("POLYLENS_BENCH_DTYPE is {other:?}; f32, f16, bf16 and native are possible"));
+        }
+    };
+    let threads = setting("POLYLENS_BENCH_THREADS", 2);
+    let spec = LoadSpec { path: found.path, name: found.name, dtype, device: DeviceChoice::Cpu, threads };
+    Engine::load(&spec, &mut |_, _, _, _| {}).map_err(|e| e.to_string())
+}
+
+/// One lens, in milliseconds.
+fn lens(engine: &Engine, prefix: &str, text: &str) -> Result<(f64, LensAnswer), String> {
+    let query = Query { prefix: prefix.to_owned(), text: text.to_owned(), ..Query::default() };
+    let start = Instant::now();
+    let answer = engine.lens(&query, &[None], 10, &Cancel::new(), &mut |_| {}).map_err(|e| e.to_string())?;
+    Ok((start.elapsed().as_secs_f64() * 1e3, answer))
+}
+
+/// A prefix that no cache has seen: a different first word each round.
+fn fresh(round: usize) -> String {
+    format!("{round}.\n{SHOTS}")
+}
+
+/// Peak resident memory of this process in bytes, where the system tells.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1024.0)
+}
+
+/// In a process of its own: load, first lens, peak memory; one line for the parent.
+fn cold() -> Result<(), String> {
+    let start = Instant::now();
+    let engine = load()?;
+    let loaded = start.elapsed().as_secs_f64() * 1e3;
+    let (first, _) = lens(&engine, SHOTS, QUERIES[0])?;
+    println!("{loaded} {first} {} {}", peak().unwrap_or(0.0), engine.info().weight_bytes);
+    Ok(())
+}
+
+/// What `cold` found: load ms, first lens ms, peak bytes, weight bytes.
+fn cold_child() -> Result<[f64; 4], String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let out = Command::new(me).env(COLD, "1").output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    numbers
+        .try_into()
+        .map_err(|_| format!("the cold run failed: {text}{}", String::from_utf8_lossy(&out.stderr)))
+}
+
+/// The reference library in a process that stays.
+struct Reference {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    versions: String,
+}
+
+impl Reference {
+    /// `None` where no reference is asked for.
+    fn start() -> Result<Option<Self>, String> {
+        let Ok(python) = std::env::var("POLYLENS_REFERENCE_PYTHON") else { return Ok(None) };
+        let model = std::env::var("POLYLENS_REFERENCE_MODEL").map_err(|_| {
+            "POLYLENS_REFERENCE_MODEL must name a Hugging Face directory of the same model".to_owned()
+        })?;
+        let mut child = Command::new(&python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reference/reference.py"))
+            .args([model, setting("POLYLENS_BENCH_THREADS", 2).to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{python}: cannot be started ({e})"))?;
+        let to = child.stdin.take().ok_or("no pipe to the reference")?;
+        let from = BufReader::new(child.stdout.take().ok_or("no pipe from the reference")?);
+        let mut reference = Self { child, to, from, versions: String::new() };
+        let ready = reference.line()?;
+        reference.versions = ready["versions"].as_str().unwrap_or("unknown").to_owned();
+        Ok(Some(reference))
+    }
+
+    fn line(&mut self) -> Result<serde_json::Value, String> {
+        let mut text = String::new();
+        self.from.read_line(&mut text).map_err(|e| e.to_string())?;
+        serde_json::from_str(&text).map_err(|_| format!("the reference ended or answered {text:?}"))
+    }
+
+    /// Milliseconds and the most probable next token's id.
+    fn time(&mut self, what: &str, text: &str) -> Result<(f64, u64), String> {
+        let request = serde_json::json!({"what": what, "text": text});
+        writeln!(self.to, "{request}").map_err(|e| format!("the reference ended ({e})"))?;
+        let answer = self.line()?;
+        Ok((
+            answer["ms"].as_f64().ok_or("no time in the reference's answer")?,
+            answer["top"][0].as_u64().unwrap_or(u64::MAX),
+        ))
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Times of one kind, in milliseconds.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn show(&self, name: &str) {
+        let (low, high) = self.0.iter().fold((f64::MAX, 0f64), |(l, h), &t| (l.min(t), h.max(t)));
+        println!("  {name:<38}{:>8.0} ms   ({low:.0} to {high:.0})", self.median());
+    }
+}
+
+fn run() -> Result<bool, String> {
+    let [load_ms, first_ms, peak, weights] = cold_child()?;
+    let engine = load()?;
+    let mut reference = Reference::start()?;
+    let [mut new, mut warm, mut bare, mut full] = <[Times; 4]>::default();
+    lens(&engine, SHOTS, QUERIES[0])?;
+    let mut tokens = 0;
+    for round in 0..setting("POLYLENS_BENCH_ROUNDS", 15) {
+        let (prefix, query) = (fresh(round), QUERIES[round % QUERIES.len()]);
+        let (ms, answer) = lens(&engine, &prefix, query)?;
+        new.0.push(ms);
+        tokens = answer.tokens.len();
+        warm.0.push(lens(&engine, SHOTS, query)?.0);
+        let ours =
+            answer.runs[0].layers.last().and_then(|l| l.top.first()).map_or(u64::MAX, |t| u64::from(t.id));
+        if let Some(reference) = &mut reference {
+            let text = format!("{prefix}{query}");
+            let (ms, theirs) = reference.time("forward", &text)?;
+            bare.0.push(ms);
+            full.0.push(reference.time("lens", &text)?.0);
+            if ours != theirs {
+                return Err(format!(
+                    "round {round}: next token {ours} here, {theirs} in the reference: not the same model"
+                ));
+            }
+        }
+    }
+    let info = engine.info();
+    println!(
+        "{}: {} layers, {}, {} threads, about {tokens} tokens",
+        info.name, info.layers, info.dtype, info.threads
+    );
+    println!(
+        "  load {load_ms:.0} ms, first lens {first_ms:.0} ms; peak memory {:.2} GB = {:.2} x the weights",
+        peak / 1e9,
+        peak / weights
+    );
+    new.show("prompt to full lens, new prefix");
+    warm.show("prompt to full lens, known prefix");
+    let mut met = peak / weights < 1.3;
+    if let Some(reference) = &reference {
+        println!("  {}:", reference.versions);
+        bare.show("bare forward pass");
+        full.show("forward pass and lens");
+        println!(
+            "  full lens / reference's bare forward pass: new prefix {:.2}, known prefix {:.2}",
+            new.median() / bare.median(),
+            warm.median() / bare.median()
+        );
+        met &= new.median() <= bare.median();
+    }
+    Ok(met)
+}
+
+fn main() -> ExitCode {
+    let outcome = if std::env::var_os(COLD).is_some() { cold().map(|()| true) } else { run() };
+    match outcome {
+        Ok(met) if met || std::env::var_os("POLYLENS_BENCH_STRICT").is_none() => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!(
+                "a goal was missed: no slower than the reference's bare forward pass, peak memory below 1.3 x the weights"
+            );
+            ExitCode::FAILURE
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
