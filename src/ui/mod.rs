@@ -1,1 +1,4 @@
 //! The explorer on a terminal.
+
+pub mod text;
+pub mod widgets;
