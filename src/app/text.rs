@@ -1,5 +1,5 @@
-//! Text of every script in a grid of cells: width by grapheme, cutting between graphemes only, and
-//! tokens made visible.
+//! Text of every script in a grid of cells, as far as the state needs it: width by grapheme, wrapping
+//! between graphemes only, and quantities as people read them.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
@@ -26,75 +26,6 @@ pub fn prefix(text: &str, cells: usize) -> (&str, usize) {
         end = at + g.len();
     }
     (&text[..end], used)
-}
-
-/// `text` cut to `cells`, ending in `ellipsis` where something was cut.
-pub fn fit(text: &str, cells: usize, ellipsis: &str) -> String {
-    if width(text) <= cells {
-        return text.to_owned();
-    }
-    let mark = width(ellipsis);
-    if cells <= mark {
-        return prefix(ellipsis, cells).0.to_owned();
-    }
-    format!("{}{ellipsis}", prefix(text, cells - mark).0)
-}
-
-/// `text` cut or filled with spaces on the right to exactly `cells`.
-pub fn pad(text: &str, cells: usize, ellipsis: &str) -> String {
-    let fitted = fit(text, cells, ellipsis);
-    let fill = cells.saturating_sub(width(&fitted));
-    fitted + &" ".repeat(fill)
-}
-
-/// `text` cut or filled with spaces on the left to exactly `cells`.
-pub fn pad_left(text: &str, cells: usize, ellipsis: &str) -> String {
-    let fitted = fit(text, cells, ellipsis);
-    " ".repeat(cells.saturating_sub(width(&fitted))) + &fitted
-}
-
-/// A vocabulary entry made visible: leading and trailing spaces (and U+2581) as `space`, control
-/// characters escaped, invisible and bidirectional characters named, a mark with nothing to stand on
-/// put on a dotted circle.
-pub fn visible_token(token: &str, space: &str) -> String {
-    if token.is_empty() {
-        return "<empty>".to_owned();
-    }
-    let core = token.trim_matches([' ', '\u{2581}']);
-    let start = core.as_ptr() as usize - token.as_ptr() as usize;
-    let (before, after) =
-        if core.is_empty() { (token, "") } else { (&token[..start], &token[start + core.len()..]) };
-    let spaces = |s: &str| space.repeat(s.chars().count());
-    format!("{}{}{}", spaces(before), visible(core), spaces(after))
-}
-
-/// Running text made safe for one line of a terminal: as [`visible_token`] without marking spaces.
-pub fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for g in text.graphemes(true) {
-        let first = g.chars().next().unwrap_or(' ');
-        if g.width() == 0 && !first.is_control() && !is_invisible(first) {
-            out.push('\u{25cc}');
-        }
-        for c in g.chars() {
-            match c {
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '\r' => out.push_str("\\r"),
-                '\u{2581}' => out.push(' '),
-                '\u{200d}' | '\u{200c}' if g.chars().count() > 1 => out.push(c),
-                c if c.is_control() || is_invisible(c) => out.push_str(&format!("<U+{:04X}>", c as u32)),
-                c => out.push(c),
-            }
-        }
-    }
-    out
-}
-
-/// Format characters that show nothing or turn the writing direction around.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `text` broken into lines of at most `cells`, at spaces where there are any, else between
@@ -177,28 +108,7 @@ mod tests {
 
     #[test]
     fn cutting_never_splits_a_grapheme() {
-        assert_eq!(fit("积极的", 4, "…"), "积…");
-        assert_eq!(fit("积极的", 5, "…"), "积极…");
-        assert_eq!(pad("积极的", 4, "…"), "积… ");
         assert_eq!(prefix("กี่ก", 1).0, "กี่");
-        for cells in 0..8 {
-            for text in ["积极", "ที่นี่", "é", "a👩‍👩‍👧b", ""] {
-                assert!(width(&fit(text, cells, "…")) <= cells);
-                assert_eq!(width(&pad_left(text, cells, "…")), cells);
-            }
-        }
-    }
-
-    #[test]
-    fn tokens_are_made_visible() {
-        assert_eq!(visible_token("▁the", "␣"), "␣the");
-        assert_eq!(visible_token("  ", "␣"), "␣␣");
-        assert_eq!(visible_token("\n\n", "␣"), "\\n\\n");
-        assert_eq!(visible_token("\u{e35}", "␣"), "\u{25cc}\u{e35}");
-        assert_eq!(visible_token("<0xE3>", "␣"), "<0xE3>");
-        assert_eq!(visible_token("\u{202e}x", "␣"), "<U+202E>x");
-        assert_eq!(visible_token("a\u{1b}[31m", "␣"), "a<U+001B>[31m");
-        assert_eq!(visible_token("", "␣"), "<empty>");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The terminal side of the explorer.
+//! The explorer on a terminal.
 
 pub mod palette;
 pub mod panes;
+pub mod text;
 pub mod theme;
 pub mod widgets;
 
