@@ -1,0 +1,8 @@
+//! Drawing of the panes. Each draws the inside of its frame:
+//! `render(buf, area, app, focused, theme)`, where `area` excludes border and title.
+
+pub mod grid;
+pub mod lens;
+pub mod pca;
+pub mod query;
+pub mod training;
