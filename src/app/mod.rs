@@ -13,6 +13,7 @@ pub use keys::{Key, KeyInput};
 pub use shared::{Cx, Effect, MouseKind, Pane, PaneMouse, Shared};
 
 use crate::engine::protocol::Event;
+use crate::train::log::Update;
 use panes::{grid::GridPane, lens::LensPane, pca::PcaPane, query::QueryPane, training::TrainingPane};
 use serde::{Deserialize, Serialize};
 use shared::Jobs;
@@ -35,15 +36,6 @@ impl ThemeKind {
     pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::Ascii];
 }
 
-/// New text of a followed training log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogChunk {
-    /// What was added since the last chunk; may end within a line.
-    pub text: String,
-    /// The file was replaced or truncated: forget what came before.
-    pub restarted: bool,
-}
-
 /// Everything that can happen to the app.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Msg {
@@ -60,10 +52,10 @@ pub enum Msg {
     },
     Engine(Event),
     Tick,
-    /// A followed training log grew, or could not be read (a sentence).
+    /// What `train::log::LogFollower::poll` gave for a followed run, or why it cannot be read (a sentence).
     Log {
         path: PathBuf,
-        chunk: Result<LogChunk, String>,
+        updates: Result<Vec<Update>, String>,
     },
 }
 

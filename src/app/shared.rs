@@ -135,6 +135,9 @@ pub trait Pane {
     fn on_query(&mut self, _visible: bool, _cx: &mut Cx) {}
     /// The pane came on screen.
     fn on_show(&mut self, _cx: &mut Cx) {}
+    /// The pane's inner area has this size now; called before anything else that depends on it, and
+    /// whenever it changes.
+    fn on_area(&mut self, _width: u16, _height: u16, _cx: &mut Cx) {}
     /// A mouse event inside the pane. True if it meant something here.
     fn on_mouse(&mut self, _mouse: PaneMouse, _cx: &mut Cx) -> bool {
         false
