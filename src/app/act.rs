@@ -12,7 +12,10 @@ impl App {
             PaneId::Query => self.query.field_action(action).unwrap_or(action),
             _ => action,
         };
-        if self.act_program(action, effects) || self.act_query(action, effects) || self.act_model(action, effects) {
+        if self.act_program(action, effects)
+            || self.act_query(action, effects)
+            || self.act_model(action, effects)
+        {
             return;
         }
         let pane = self.focus;
@@ -166,7 +169,8 @@ impl App {
 
     fn cycle(&mut self, by: usize, effects: &mut Vec<Effect>) {
         // Where several panes are on screen, Tab goes round those first.
-        let shown: Vec<PaneId> = self.layout().map(|l| l.panes.iter().map(|(p, _)| *p).collect()).unwrap_or_default();
+        let shown: Vec<PaneId> =
+            self.layout().map(|l| l.panes.iter().map(|(p, _)| *p).collect()).unwrap_or_default();
         let ring: &[PaneId] = if shown.len() > 2 { &shown } else { &PaneId::ALL };
         let at = ring.iter().position(|p| *p == self.focus).unwrap_or(0);
         let next = ring[if by == 1 { at + 1 } else { at + ring.len() - 1 } % ring.len()];
@@ -210,7 +214,12 @@ impl App {
         if self.pane(self.focus).export(&self.shared).is_none() {
             return self.messages.info("There is nothing to write in this pane yet.", self.now);
         }
-        let name = format!("{}-{}-{}.json", self.focus.name().to_lowercase(), self.shared.lang, self.shared.item + 1);
+        let name = format!(
+            "{}-{}-{}.json",
+            self.focus.name().to_lowercase(),
+            self.shared.lang,
+            self.shared.item + 1
+        );
         self.ask(Question::WriteTo, &name);
     }
 
@@ -258,7 +267,8 @@ impl App {
         match outcome {
             Outcome::Stay | Outcome::Picked(_, Picked::Stay | Picked::Filtered) => {}
             Outcome::Close => self.overlay = None,
-            Outcome::Picked(Choice::Model | Choice::Adapter, Picked::Complete(typed)) | Outcome::Complete(typed) => {
+            Outcome::Picked(Choice::Model | Choice::Adapter, Picked::Complete(typed))
+            | Outcome::Complete(typed) => {
                 effects.push(Effect::Complete(typed));
             }
             Outcome::Picked(_, Picked::Complete(_)) => {}
@@ -290,7 +300,9 @@ impl App {
             }
             Choice::Model => self.model.choose(id, effects),
             Choice::Palette => {
-                let Some(binding) = id.parse::<usize>().ok().and_then(|i| action::KEYS.get(i)) else { return };
+                let Some(binding) = id.parse::<usize>().ok().and_then(|i| action::KEYS.get(i)) else {
+                    return;
+                };
                 if let action::Where::Pane(pane) = binding.place {
                     self.show(pane, effects);
                 }
@@ -356,7 +368,6 @@ impl App {
     /// Follows a training run's log.
     pub(super) fn follow_log(&mut self, path: PathBuf, effects: &mut Vec<Effect>) {
         self.training_log = Some(path.clone());
-        self.training.on_log(Ok(LogChunk { text: String::new(), restarted: true }), self.now);
         effects.push(Effect::FollowLog(Some(path)));
     }
 
@@ -428,7 +439,10 @@ fn common_prefix(candidates: &[String]) -> String {
     let Some(first) = candidates.first() else { return String::new() };
     let mut end = first.len();
     for other in &candidates[1..] {
-        end = first.char_indices().find(|(i, c)| *i >= end || !other[*i..].starts_with(*c)).map_or(end, |(i, _)| i.min(end));
+        end = first
+            .char_indices()
+            .find(|(i, c)| *i >= end || !other[*i..].starts_with(*c))
+            .map_or(end, |(i, _)| i.min(end));
     }
     first[..end].to_owned()
 }

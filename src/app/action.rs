@@ -75,10 +75,16 @@ pub enum Action {
     ToggleSharedFit,
     ToggleLanguages,
     Compute,
+    ToggleAxes,
+    ToggleMarks,
+    ToggleCurve,
+    Faster,
+    Slower,
     // training
     OpenTrainingLog,
     ToggleSmoothing,
     ToggleLogScale,
+    ToggleRecent,
 }
 
 /// The panes, in the order of the number keys 1 to 5.
@@ -183,11 +189,17 @@ pub static KEYS: &[Binding] = &[
     row(&["P"], A::NextPooling, "pooling", "Next pooling: mean, last position, query only", PCA),
     row(&["u"], A::ToggleSharedFit, "fit", "Own fit of each run, or one shared fit", PCA),
     row(&["r"], A::NextRun, "run", "Next run: base or an adapter, side by side", PCA),
+    row(&["x"], A::ToggleAxes, "", "Axes fixed over all layers, or fitted to each layer", PCA),
+    row(&["o"], A::ToggleMarks, "", "Points as shapes, or as fine dots", PCA),
+    row(&["d"], A::ToggleCurve, "", "Show or hide the curve of the measure over the layers", PCA),
+    row(&["+", ">"], A::Faster, "", "Play faster", PCA),
+    row(&["-", "<"], A::Slower, "", "Play slower", PCA),
     // Training
     row(&["enter"], A::OpenTrainingLog, "open log", "Follow a run's trainer_log.jsonl", TRAINING),
     row(&["v"], A::NextMeasure, "curve", "Next curve: loss, eval loss, learning rate, speed", TRAINING),
     row(&["s"], A::ToggleSmoothing, "smooth", "Smooth the curve, or show it raw", TRAINING),
     row(&["o"], A::ToggleLogScale, "log scale", "Logarithmic or linear vertical axis", TRAINING),
+    row(&["r"], A::ToggleRecent, "recent", "The whole run, or its most recent part", TRAINING),
     // Everywhere
     row(&["L"], A::PickLanguage, "language", "Choose the language", ANY),
     row(&["["], A::PreviousLanguage, "", "Previous language", ANY),

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn random_keys_keep_the_cursor_on_a_boundary() {
-        let keys = ["<left>", "<right>", "<up>", "<down>", "<backspace>", "<del>", "<C-w>", "<C-k>", "<home>"];
+        let keys =
+            ["<left>", "<right>", "<up>", "<down>", "<backspace>", "<del>", "<C-w>", "<C-k>", "<home>"];
         let inserts = ["ที่", "\u{301}", "👩", "\u{200d}", "积", " ", "\n", "🇹", "🇭"];
         let mut editor = Editor::new("", true);
         let mut seed = 7_u64;

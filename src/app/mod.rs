@@ -1,8 +1,8 @@
 //! The explorer's state and its one transition: message in, effects out. It knows no terminal,
 //! does no I/O and reads no clock, so a test can type keys and look at the outcome.
 
-pub mod action;
 mod act;
+pub mod action;
 pub mod editor;
 pub mod fuzzy;
 pub mod keys;
@@ -14,8 +14,6 @@ pub mod overlay;
 pub mod panes;
 pub mod picker;
 pub mod shared;
-#[cfg(test)]
-pub mod testing;
 pub mod text;
 mod update;
 
@@ -24,6 +22,7 @@ pub use keys::{Key, KeyInput};
 pub use shared::{Cx, Effect, MouseKind, Pane, PaneMouse, Shared};
 
 use crate::engine::protocol::{Event, Protocol, Query, Style, TokenSets};
+use crate::train::log::Update;
 use layout::{Layout, Request};
 use library::Library;
 use messages::Messages;
@@ -61,33 +60,40 @@ impl ThemeKind {
     }
 }
 
-/// New text of a followed training log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogChunk {
-    /// What was added since the last chunk; may end within a line.
-    pub text: String,
-    /// The file was replaced or truncated: forget what came before.
-    pub restarted: bool,
-}
-
 /// Everything that can happen to the app.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Msg {
     Key(KeyInput),
     Paste(String),
-    Mouse { x: u16, y: u16, kind: MouseKind },
-    Resize { width: u16, height: u16 },
+    Mouse {
+        x: u16,
+        y: u16,
+        kind: MouseKind,
+    },
+    Resize {
+        width: u16,
+        height: u16,
+    },
     Engine(Event),
     /// Time passed: see [`App::wake`].
     Tick,
-    /// A followed training log grew, or could not be read (a sentence).
-    Log { path: PathBuf, chunk: Result<LogChunk, String> },
+    /// What `train::log::LogFollower::poll` gave for a followed run, or why it cannot be read (a sentence).
+    Log {
+        path: PathBuf,
+        updates: Result<Vec<Update>, String>,
+    },
     /// Answer to `Effect::FindModel`.
-    ModelFound { name: String, found: Result<Found, String> },
+    ModelFound {
+        name: String,
+        found: Result<Found, String>,
+    },
     /// Answer to `Effect::ListModels`.
     Catalogue(Result<Vec<CatalogueEntry>, String>),
     /// Answer to `Effect::Complete`: what was typed, and what it may become.
-    Completions { typed: String, candidates: Vec<String> },
+    Completions {
+        typed: String,
+        candidates: Vec<String>,
+    },
     /// Answer to `Effect::Save`: the file, or why it could not be written.
     Saved(Result<PathBuf, String>),
     /// The runtime has to say something (the clipboard, the log file).
@@ -136,6 +142,8 @@ pub struct App {
     /// The training log that is followed.
     pub training_log: Option<PathBuf>,
     quitting: bool,
+    /// Inner sizes that the panes were told.
+    areas: std::collections::BTreeMap<PaneId, (u16, u16)>,
 }
 
 impl App {
@@ -176,6 +184,7 @@ impl App {
             jobs: Jobs::default(),
             training_log: None,
             quitting: false,
+            areas: std::collections::BTreeMap::new(),
         };
         let mut effects = Vec::new();
         app.load_items();

@@ -4,7 +4,6 @@ use super::messages::Messages;
 use super::shared::{Adapter, Effect, Jobs, Shared};
 use super::text::bytes;
 use crate::engine::protocol::*;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A model of the catalogue as its picker shows it.
@@ -33,13 +32,28 @@ pub enum Stage {
     #[default]
     Idle,
     /// Looking whether it is in the cache.
-    Looking { name: String },
+    Looking {
+        name: String,
+    },
     /// Not in the cache: what would be fetched. Enter fetches.
-    Offer { name: String, from: String, bytes: u64 },
-    Fetching { job: JobId, name: String },
-    Loading { job: JobId, name: String },
+    Offer {
+        name: String,
+        from: String,
+        bytes: u64,
+    },
+    Fetching {
+        job: JobId,
+        name: String,
+    },
+    Loading {
+        job: JobId,
+        name: String,
+    },
     /// It could not be found, fetched or loaded. `job` is kept for nothing but the retry.
-    Failed { name: String, message: String },
+    Failed {
+        name: String,
+        message: String,
+    },
 }
 
 /// What is being done and how far it is, for the status line.
@@ -116,7 +130,13 @@ impl ModelState {
     }
 
     /// The answer to looking.
-    pub fn found(&mut self, name: &str, found: Result<Found, String>, jobs: &mut Jobs, out: &mut Vec<Effect>) {
+    pub fn found(
+        &mut self,
+        name: &str,
+        found: Result<Found, String>,
+        jobs: &mut Jobs,
+        out: &mut Vec<Effect>,
+    ) {
         if self.stage != (Stage::Looking { name: name.to_owned() }) {
             return;
         }
@@ -227,7 +247,9 @@ impl ModelState {
                 }
                 Change::Model
             }
-            Event::AdapterLoaded { job, index, info } => self.adapter_loaded(*job, *index, info, now, shared, messages),
+            Event::AdapterLoaded { job, index, info } => {
+                self.adapter_loaded(*job, *index, info, now, shared, messages)
+            }
             Event::Failed { job, message } => {
                 self.failed(*job, message, shared, messages);
                 Change::Nothing
@@ -262,7 +284,9 @@ impl ModelState {
 
     fn failed(&mut self, job: JobId, message: &str, shared: &Shared, messages: &mut Messages) {
         let stage_name = match &self.stage {
-            Stage::Fetching { job: j, name } | Stage::Loading { job: j, name } if *j == job => Some(name.clone()),
+            Stage::Fetching { job: j, name } | Stage::Loading { job: j, name } if *j == job => {
+                Some(name.clone())
+            }
             _ => None,
         };
         if let Some(name) = stage_name {

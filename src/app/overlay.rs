@@ -217,7 +217,8 @@ fn is_movement(a: Action) -> bool {
     use Action as A;
     matches!(
         a,
-        A::Up | A::Down
+        A::Up
+            | A::Down
             | A::Left
             | A::Right
             | A::PageUp

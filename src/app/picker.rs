@@ -187,7 +187,8 @@ mod tests {
             marked,
             ..Entry::default()
         };
-        let entries = vec![entry("en", "English", false), entry("th", "ไทย", true), entry("zh", "中文", false)];
+        let entries =
+            vec![entry("en", "English", false), entry("th", "ไทย", true), entry("zh", "中文", false)];
         Picker::new("Language", "type a code or a name", entries)
     }
 

@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::library::{ItemEntry, Library};
 use crate::engine::protocol::*;
+use crate::train::log::Update;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -142,8 +143,13 @@ pub trait Pane {
     /// The query, the model or the runs changed and a lens was asked for. `visible`: the pane is
     /// on screen; a pane that is not asks for nothing until `on_show`.
     fn on_query(&mut self, _visible: bool, _cx: &mut Cx) {}
+    /// News of the training run that is followed; only the training pane hears it.
+    fn on_log(&mut self, _updates: &Result<Vec<Update>, String>, _cx: &mut Cx) {}
     /// The pane came on screen.
     fn on_show(&mut self, _cx: &mut Cx) {}
+    /// The pane's inner area has this size now; called before anything else that depends on it, and
+    /// whenever it changes.
+    fn on_area(&mut self, _width: u16, _height: u16, _cx: &mut Cx) {}
     /// A mouse event inside the pane. True if it meant something here.
     fn on_mouse(&mut self, _mouse: PaneMouse, _cx: &mut Cx) -> bool {
         false

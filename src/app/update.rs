@@ -25,9 +25,9 @@ impl App {
                     }
                 }
             }
-            Msg::Log { path, chunk } => {
+            Msg::Log { path, updates } => {
                 if self.training_log.as_ref() == Some(&path) {
-                    self.training.on_log(chunk, now);
+                    self.with_pane(PaneId::Training, &mut effects, |p, cx| p.on_log(&updates, cx));
                 }
             }
             Msg::ModelFound { name, found } => {
@@ -47,7 +47,7 @@ impl App {
         if self.query.due(now) {
             self.requery(&mut effects);
         }
-        self.fit_editor();
+        self.fit_panes(&mut effects);
         effects
     }
 
@@ -61,10 +61,17 @@ impl App {
         }
     }
 
-    /// The prompt is wrapped at the width its pane has.
-    fn fit_editor(&mut self) {
-        if let Some(area) = self.layout().and_then(|l| l.pane(PaneId::Query)) {
-            self.query.columns = usize::from(area.inner().width.saturating_sub(2)).max(4);
+    /// Tells the panes on screen how large they are; the prompt is wrapped at its pane's width.
+    fn fit_panes(&mut self, effects: &mut Vec<Effect>) {
+        let Some(layout) = self.layout() else { return };
+        for (pane, area) in layout.panes {
+            let inner = area.inner();
+            if pane == PaneId::Query {
+                self.query.columns = usize::from(inner.width.saturating_sub(2)).max(4);
+            }
+            if self.areas.insert(pane, (inner.width, inner.height)) != Some((inner.width, inner.height)) {
+                self.with_pane(pane, effects, |p, cx| p.on_area(inner.width, inner.height, cx));
+            }
         }
     }
 

@@ -117,6 +117,7 @@ impl LensPane {
     /// Asks for the opened layer's details.
     fn ask_detail(&mut self, cx: &mut Cx) {
         let layer = self.layer(cx.shared);
+        let compared = self.compared(cx.shared);
         let Some(detail) = &mut self.detail else { return };
         let Some(position) = cx.shared.tokens.len().checked_sub(1) else { return };
         for job in std::mem::take(&mut detail.jobs).into_keys() {
@@ -124,7 +125,7 @@ impl LensPane {
         }
         detail.error = None;
         let mut runs = vec![None];
-        runs.extend(Some(self.compared(cx.shared)).filter(Option::is_some));
+        runs.extend(Some(compared).filter(Option::is_some));
         // Only one cell job runs at a time; the next is asked for when one is answered.
         detail.cells.retain(|run, cell| runs.contains(run) && cell.layer == layer);
         if let Some(run) = runs.into_iter().find(|r| !detail.cells.contains_key(r)) {
@@ -151,11 +152,11 @@ impl LensPane {
     fn take_layers(&mut self, run: RunId, layers: &[LensLayer]) {
         let rows = self.runs.entry(run).or_default();
         for layer in layers {
-            match rows.fresh.get_mut(layer.layer) {
-                Some(row) => *row = layer.clone(),
-                None if layer.layer == rows.fresh.len() => rows.fresh.push(layer.clone()),
-                // Out of order: the engine promises that it is not; the final answer fills the gap.
-                None => {}
+            // Out of order cannot be (the engine promises); if it is, the final answer fills the gap.
+            if layer.layer < rows.fresh.len() {
+                rows.fresh[layer.layer] = layer.clone();
+            } else if layer.layer == rows.fresh.len() {
+                rows.fresh.push(layer.clone());
             }
         }
     }
@@ -190,7 +191,11 @@ pub const FOOT_ROWS: u16 = 1;
 /// Rows and columns of the opened layer's panel inside a pane of this size: (beside, cells). Beside
 /// the table where there is room, else below it.
 pub fn detail_space(width: u16, height: u16) -> (bool, u16) {
-    if width >= 118 { (true, (width * 2 / 5).clamp(46, 72)) } else { (false, (height * 3 / 5).max(height.min(8))) }
+    if width >= 118 {
+        (true, (width * 2 / 5).clamp(46, 72))
+    } else {
+        (false, (height * 3 / 5).max(height.min(8)))
+    }
 }
 
 impl Pane for LensPane {

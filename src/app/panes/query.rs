@@ -1,9 +1,9 @@
 //! The query: task, language, item, style, or free text; composed into what the engine is asked.
 
+use crate::app::Action;
 use crate::app::editor::{Edit, Editor};
 use crate::app::keys::{Key, KeyInput};
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
-use crate::app::Action;
 use crate::engine::protocol::{Query, Style};
 use std::time::Duration;
 
@@ -92,13 +92,8 @@ impl QueryPane {
             let text = self.free.text().to_owned();
             return Ok(Query { text, track: self.track.clone(), ..Query::default() });
         }
-        let mut query = shared.library.query(
-            &shared.task,
-            &shared.lang,
-            shared.item,
-            shared.style,
-            shared.protocol,
-        )?;
+        let mut query =
+            shared.library.query(&shared.task, &shared.lang, shared.item, shared.style, shared.protocol)?;
         if let Some(edited) = &self.edited {
             query.text = edited.text().to_owned();
         }
@@ -134,13 +129,8 @@ impl QueryPane {
     /// Ends editing; an item's text left as it was counts as not edited.
     pub fn end_edit(&mut self, shared: &Shared) {
         self.editing = false;
-        let own = shared.library.query(
-            &shared.task,
-            &shared.lang,
-            shared.item,
-            shared.style,
-            shared.protocol,
-        );
+        let own =
+            shared.library.query(&shared.task, &shared.lang, shared.item, shared.style, shared.protocol);
         if let (Some(edited), Ok(own)) = (&self.edited, own)
             && edited.text() == own.text
         {
