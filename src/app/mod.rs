@@ -170,7 +170,7 @@ impl App {
             grid: GridPane::default(),
             pca: PcaPane::default(),
             training: TrainingPane::default(),
-            model: ModelState { settings: setup.settings, pending: setup.adapters, ..ModelState::default() },
+            model: ModelState::new(setup.settings, setup.adapters),
             messages: Messages::default(),
             overlay: None,
             theme: setup.theme,

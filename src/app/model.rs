@@ -123,6 +123,11 @@ pub enum Change {
 }
 
 impl ModelState {
+    /// Nothing loaded; `pending` adapters are loaded once a model is.
+    pub fn new(settings: Settings, pending: Vec<String>) -> Self {
+        Self { settings, pending, ..Self::default() }
+    }
+
     /// Starts over with that model: looks for it first.
     pub fn choose(&mut self, name: &str, effects: &mut Vec<Effect>) {
         self.stage = Stage::Looking { name: name.to_owned() };
