@@ -1,5 +1,7 @@
 //! The panes' states.
 
+#[cfg(test)]
+pub mod fixtures;
 pub mod grid;
 pub mod lens;
 pub mod pca;

@@ -5,4 +5,6 @@ pub mod grid;
 pub mod lens;
 pub mod pca;
 pub mod query;
+#[cfg(test)]
+pub mod shots;
 pub mod training;
