@@ -43,6 +43,7 @@ pub enum Action {
     PreviousItem,
     NextItem,
     NextStyle,
+    PreviousStyle,
     NextProtocol,
     EditText,
     ToggleSource,
@@ -163,9 +164,10 @@ const TRAINING: Where = Where::Pane(PaneId::Training);
 /// order of the hints.
 pub static KEYS: &[Binding] = &[
     // Query
-    row(&["enter", "e"], A::EditText, "edit", "Edit the prompt text", QUERY),
+    row(&["e"], A::EditText, "edit text", "Edit the prompt; Esc ends", QUERY),
+    row(&["enter"], A::Open, "choose", "Choose, edit or expand the selected line", QUERY),
     row(&["l"], A::PickLanguage, "language", "Choose the language", QUERY),
-    row(&["/"], A::PickItem, "items", "Browse and filter the task's items", QUERY),
+    row(&["/"], A::Filter, "items", "Browse and filter the task's items", QUERY),
     row(&["s"], A::NextStyle, "style", "Next output style: english, same, agnostic", QUERY),
     row(&["f"], A::ToggleSource, "free text", "Switch between the task's item and free text", QUERY),
     row(&["x"], A::ToggleSets, "token sets", "Show or hide the token sets with what was removed", QUERY),
@@ -244,7 +246,7 @@ pub static KEYS: &[Binding] = &[
     row(&["C-z"], A::Suspend, "", "Suspend to the shell (fg continues)", ANY),
     row(&["q"], A::Quit, "quit", "Quit", ANY),
     row(&["C-c"], A::ForceQuit, "", "Quit at once", ANY),
-    row(&[], A::TrackWords, "", "Choose words to follow through the layers of a free text", ANY),
+    row(&["W"], A::TrackWords, "", "Choose words to follow through the layers of a free text", ANY),
     row(&[], A::NextProtocol, "", "Definitions: default, or the paper's code", ANY),
     row(&[], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
 ];

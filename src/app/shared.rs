@@ -1,8 +1,9 @@
 //! What all panes may read, how they ask for work, and what a pane is.
 
 use super::action::Action;
-use super::library::Library;
+use super::library::{ItemEntry, Library};
 use crate::engine::protocol::*;
+use crate::train::log::Update;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub enum Effect {
     },
     /// Follow a training log: answered by `Msg::Log`, again whenever it grows. `None` stops.
     FollowLog(Option<PathBuf>),
+    /// Look whether a model is in the cache; answered by `Msg::ModelFound`.
+    FindModel(String),
     /// Ask for the model catalogue; answered by `Msg::Catalogue`.
     ListModels,
     /// Ask for completions of a typed path; answered by `Msg::Completions`.
@@ -50,6 +53,8 @@ pub struct Shared {
     pub item: usize,
     pub style: Style,
     pub protocol: Protocol,
+    /// The items of the current task and language.
+    pub items: Vec<ItemEntry>,
     /// The query as last sent to the engine.
     pub query: Query,
     /// The prompt's tokens, once the engine has said them.
@@ -63,6 +68,11 @@ impl Shared {
     pub fn runs(&self) -> Vec<RunId> {
         let on = self.adapters.iter().enumerate().filter(|(_, a)| a.shown);
         std::iter::once(None).chain(on.map(|(i, _)| Some(i))).collect()
+    }
+
+    /// Whether an adapter's run is on screen.
+    pub fn compares(&self) -> bool {
+        self.adapters.iter().any(|a| a.shown)
     }
 
     /// A run's name: "base" or the adapter's.
@@ -133,6 +143,8 @@ pub trait Pane {
     /// The query, the model or the runs changed and a lens was asked for. `visible`: the pane is
     /// on screen; a pane that is not asks for nothing until `on_show`.
     fn on_query(&mut self, _visible: bool, _cx: &mut Cx) {}
+    /// News of the training run that is followed; only the training pane hears it.
+    fn on_log(&mut self, _updates: &Result<Vec<Update>, String>, _cx: &mut Cx) {}
     /// The pane came on screen.
     fn on_show(&mut self, _cx: &mut Cx) {}
     /// The pane's inner area has this size now; called before anything else that depends on it, and

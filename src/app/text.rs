@@ -1,6 +1,8 @@
 //! Text of every script in a grid of cells, as far as the state needs it: width by grapheme, wrapping
 //! between graphemes only, and quantities as people read them.
 
+use std::ops::Range;
+use std::time::Duration;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -11,58 +13,45 @@ pub fn width(text: &str) -> usize {
 
 /// Cells of one grapheme: at most 2, whatever its parts add up to.
 pub fn grapheme_width(grapheme: &str) -> usize {
-    grapheme.width().min(2)
+    match grapheme {
+        "\t" => 1,
+        g => g.width().min(2),
+    }
 }
 
-/// The longest prefix of whole graphemes within `cells`, and the cells that it takes.
-pub fn prefix(text: &str, cells: usize) -> (&str, usize) {
-    let (mut end, mut used) = (0, 0);
-    for (at, g) in text.grapheme_indices(true) {
+/// The rows that `text` takes at a width of `cells`, as byte ranges: broken after spaces where there
+/// are any, else between graphemes. A line break in the text ends its row and belongs to no row.
+/// Never empty.
+pub fn rows(text: &str, cells: usize) -> Vec<Range<usize>> {
+    let cells = cells.max(2);
+    let mut out = Vec::new();
+    let mut at = 0;
+    for line in text.split('\n') {
+        wrap_line(line, at, cells, &mut out);
+        at += line.len() + 1;
+    }
+    out
+}
+
+fn wrap_line(line: &str, offset: usize, cells: usize, out: &mut Vec<Range<usize>>) {
+    // `start` of the row, the last place where it may break, and the cells up to there.
+    let (mut start, mut used) = (0, 0);
+    let (mut break_at, mut used_at_break) = (0, 0);
+    for (at, g) in line.grapheme_indices(true) {
         let w = grapheme_width(g);
-        if used + w > cells {
-            break;
+        // A space may hang over the edge: it ends the row that it follows.
+        if used + w > cells && g != " " {
+            let cut = if break_at > start { break_at } else { at };
+            let kept = if break_at > start { used - used_at_break } else { 0 };
+            out.push(offset + start..offset + cut);
+            (start, used) = (cut, kept);
         }
         used += w;
-        end = at + g.len();
+        if g == " " {
+            (break_at, used_at_break) = (at + 1, used);
+        }
     }
-    (&text[..end], used)
-}
-
-/// `text` broken into lines of at most `cells`, at spaces where there are any, else between
-/// graphemes; line breaks in the text are kept. Never empty.
-pub fn wrap(text: &str, cells: usize) -> Vec<String> {
-    let cells = cells.max(2);
-    text.split('\n').flat_map(|line| wrap_line(line, cells)).collect()
-}
-
-fn wrap_line(line: &str, cells: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let (mut current, mut used) = (String::new(), 0);
-    for word in line.split_word_bounds() {
-        let w = width(word);
-        if used + w <= cells {
-            current.push_str(word);
-            used += w;
-            continue;
-        }
-        if used > 0 {
-            lines.push(std::mem::take(&mut current));
-            used = 0;
-        }
-        if word.trim().is_empty() {
-            continue;
-        }
-        let mut rest = word;
-        while width(rest) > cells {
-            let (part, _) = prefix(rest, cells);
-            lines.push(part.to_owned());
-            rest = &rest[part.len()..];
-        }
-        current.push_str(rest);
-        used = width(rest);
-    }
-    lines.push(current);
-    lines
+    out.push(offset + start..offset + line.len());
 }
 
 /// Bytes as people read them: "242 MB" (decimal units).
@@ -73,15 +62,12 @@ pub fn bytes(n: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 || value >= 99.5 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
+    let decimals = usize::from(unit > 0 && value < 99.95);
+    format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// A duration as people read it: "850 ms", "12 s", "3 min 05 s", "2 h 10 min".
-pub fn duration(d: std::time::Duration) -> String {
+/// A duration as people read it: "850 ms", "2.5 s", "12 s", "3 min 05 s", "2 h 10 min".
+pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
     match s {
         0 => format!("{} ms", d.as_millis()),
@@ -95,7 +81,10 @@ pub fn duration(d: std::time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    fn lines(text: &str, cells: usize) -> Vec<&str> {
+        rows(text, cells).into_iter().map(|r| &text[r]).collect()
+    }
 
     #[test]
     fn widths_of_many_scripts() {
@@ -103,23 +92,29 @@ mod tests {
         assert_eq!(width("积极"), 4);
         assert_eq!(width("ที่"), 1);
         assert_eq!(width("👩‍👩‍👧"), 2);
-        assert_eq!(width("हिन्दी"), "हिन्दी".graphemes(true).map(|g| g.width().min(2)).sum::<usize>());
     }
 
     #[test]
-    fn cutting_never_splits_a_grapheme() {
-        assert_eq!(prefix("กี่ก", 1).0, "กี่");
-    }
-
-    #[test]
-    fn wrapping_keeps_everything_within_the_width() {
-        let text = "The film was a joy.\nภาพยนตร์เรื่องนี้สนุกมาก 这部电影很好看，我喜欢它。";
+    fn rows_keep_every_byte_and_every_grapheme_whole() {
+        let text = "The film was a joy.\n\nภาพยนตร์เรื่องนี้สนุกมาก 这部电影很好看，我喜欢它。\n";
         for cells in [2, 5, 9, 40] {
-            let lines = wrap(text, cells);
-            assert!(lines.iter().all(|l| width(l) <= cells), "{cells}: {lines:?}");
+            let rows = rows(text, cells);
+            let mut at = 0;
+            for row in &rows {
+                assert!(row.start == at || &text[at..row.start] == "\n", "{cells}: {row:?} after {at}");
+                assert!(width(text[row.clone()].trim_end()) <= cells, "{cells}: {row:?}");
+                at = row.end;
+            }
+            assert_eq!(at, text.len());
         }
-        assert_eq!(wrap("a b c", 3), ["a b", "c"]);
-        assert_eq!(wrap("", 10), [""]);
+    }
+
+    #[test]
+    fn breaks_fall_after_spaces() {
+        assert_eq!(lines("a b c", 3), ["a b ", "c"]);
+        assert_eq!(lines("ab cdefgh", 4), ["ab ", "cdef", "gh"]);
+        assert_eq!(lines("", 10), [""]);
+        assert_eq!(lines("积极的", 4), ["积极", "的"]);
     }
 
     #[test]
