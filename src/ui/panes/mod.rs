@@ -7,6 +7,8 @@ mod lens_columns;
 mod lens_detail;
 pub mod pca;
 pub mod query;
+#[cfg(test)]
+pub mod shots;
 pub mod training;
 
 use super::text::{put, width};

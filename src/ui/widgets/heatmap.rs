@@ -78,8 +78,8 @@ impl Heatmap<'_> {
             None => (centre(if self.ascii { "." } else { "·" }, width, self.ascii), self.missing),
             Some(cell) if cell.value.is_nan() => (centre("-", width, self.ascii), self.missing),
             Some(cell) => {
-                let room = width.saturating_sub(1 + usize::from(self.digits));
-                let digit = if self.digits { digit(cell.value).to_string() } else { String::new() };
+                let room = width.saturating_sub(if self.digits { 3 } else { 1 });
+                let digit = if self.digits { format!(" {}", digit(cell.value)) } else { String::new() };
                 (text::fit(&cell.text, room, self.ascii) + &digit + " ", (self.heat)(cell.value))
             }
         };
@@ -150,7 +150,7 @@ mod tests {
         assert!(buf[(4, 1)].modifier.contains(Modifier::REVERSED));
         assert!(buf[(10, 1)].modifier.contains(Modifier::UNDERLINED));
         let buf = render(24, 3, true, &values, (0, 0));
-        assert_eq!(lines(&buf)[1], " L0 0.252<1.009   .");
+        assert_eq!(lines(&buf)[1], " L0 0.~ 2<1.~ 9   .");
         let buf = render(24, 3, false, &values, (1, 1));
         assert_eq!(lines(&buf), ["      L1    L2", " L1 0.50    ·", ""]);
     }

@@ -8,6 +8,7 @@ pub mod braille;
 pub mod heatmap;
 pub mod legend;
 pub mod line_chart;
+pub mod notice;
 pub mod plot;
 pub mod scatter;
 pub mod table;
