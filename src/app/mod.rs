@@ -3,6 +3,7 @@
 
 mod act;
 pub mod action;
+pub mod bundle;
 pub mod editor;
 pub mod fuzzy;
 pub mod keys;
@@ -14,6 +15,8 @@ pub mod overlay;
 pub mod panes;
 pub mod picker;
 pub mod shared;
+#[cfg(test)]
+pub mod testing;
 pub mod text;
 mod update;
 

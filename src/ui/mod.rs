@@ -8,6 +8,8 @@ mod overlays;
 pub mod palette;
 pub mod panes;
 mod runtime;
+#[cfg(test)]
+mod screens;
 mod services;
 mod start;
 mod terminal;

@@ -50,9 +50,10 @@ fn catalogue(hub: &Hub) -> Vec<CatalogueEntry> {
             hub::Status::Cached { .. } => 0,
             hub::Status::Missing { bytes, .. } => bytes.unwrap_or(0),
         };
-        let summary = listed.entry.map_or_else(|| "from the hub's cache".to_owned(), |e| {
-            format!("{} · {}", e.architecture, e.licence)
-        });
+        let summary = listed.entry.map_or_else(
+            || "from the hub's cache".to_owned(),
+            |e| format!("{} · {}", e.architecture, e.licence),
+        );
         CatalogueEntry { name: listed.name, summary, download, cached }
     });
     entries.collect()
@@ -131,9 +132,9 @@ impl Follow {
             let mut last_error = None;
             while !stopped.load(Ordering::Relaxed) {
                 let updates = follower.poll().map_err(|e| e.to_string());
-                let more = updates.as_ref().is_ok_and(|u| {
-                    matches!(u.last(), Some(Update::Status { read, size, .. }) if read < size)
-                });
+                let more = updates.as_ref().is_ok_and(
+                    |u| matches!(u.last(), Some(Update::Status { read, size, .. }) if read < size),
+                );
                 // The same failure is told once.
                 let error = updates.as_ref().err().cloned();
                 let news = updates.as_ref().map_or(error != last_error, |u| !u.is_empty());
