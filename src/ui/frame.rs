@@ -255,7 +255,8 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
     }
     let pane = app.focus;
     let bound = action::bindings(pane).filter(|b| !b.hint.is_empty());
-    let (mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) = bound.partition(|b| b.place == action::Where::Pane(pane));
+    let (mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) =
+        bound.partition(|b| b.place == action::Where::Pane(pane));
     let always = [Action::Help, Action::Palette, Action::NextPane, Action::Quit];
     let general =
         [Action::PickLanguage, Action::NextItem, Action::PickModel, Action::PickAdapter, Action::Zoom];
