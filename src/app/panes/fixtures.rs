@@ -104,6 +104,7 @@ pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
         item: 0,
         style: Style::Same,
         protocol: Protocol::Default,
+        items: Vec::new(),
         query: Query { text: "ภาพยนตร์".into(), ..Query::default() },
         tokens: Vec::new(),
         sets: TokenSets::default(),

@@ -75,8 +75,6 @@ pub struct PcaPane {
     pub curve: bool,
     /// Row of the pair table.
     pub pair: usize,
-    /// The item marked in all languages, and the language it was found by.
-    pub item: Option<(usize, String)>,
     /// Where the mouse was last, in cells of the pane: the drawing finds the point there.
     pub mouse: Option<(u16, u16)>,
     /// One range for all layers, so that they can be compared; else each layer fills the plot.
@@ -340,7 +338,7 @@ impl Pane for PcaPane {
 
     fn on_event(&mut self, event: &Event, _cx: &mut Cx) {
         if let Event::ModelLoaded { .. } = event {
-            (self.answer, self.error, self.running, self.playing, self.item) = (None, None, None, None, None);
+            (self.answer, self.error, self.running, self.playing) = (None, None, None, None);
             return;
         }
         let Some(running) = &mut self.running else { return };

@@ -8,9 +8,10 @@
 //!  layer 17 · position 3 …   p 0 ░▒▓█ 1         reading and scale
 //! ```
 
-use crate::app::App;
+use super::lens::probability;
 use crate::app::panes::grid::{GridMeasure, GridPane, LABEL_WIDTH};
 use crate::app::shared::Shared;
+use crate::app::{App, ThemeKind};
 use crate::engine::protocol::{GridCell, TokenP};
 use crate::ui::text;
 use crate::ui::theme::{Ladder, Theme};
@@ -25,7 +26,8 @@ use std::time::Duration;
 
 /// What the frame's title says after the pane's name.
 pub fn title(app: &App) -> String {
-    title_of(&app.grid, &app.shared, app.now)
+    let separator = if app.theme == ThemeKind::Ascii { "|" } else { "·" };
+    title_of(&app.grid, &app.shared, app.now, separator)
 }
 
 /// Draws the inside of the pane.
@@ -33,14 +35,15 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
     draw(buf, area, &app.grid, &app.shared, focused, theme);
 }
 
-fn title_of(pane: &GridPane, shared: &Shared, now: Duration) -> String {
+fn title_of(pane: &GridPane, shared: &Shared, now: Duration, separator: &str) -> String {
     let measure = match pane.measure {
         GridMeasure::Probability => "top-1 probability",
         GridMeasure::Entropy => "entropy",
     };
-    let mut title = format!("{} · {measure}", shared.run_name(pane.run));
+    let mut title = format!("{} {separator} {measure}", shared.run_name(pane.run));
     if let Some(p) = pane.pending {
-        title += &format!(" · reading {}", text::duration((now.saturating_sub(p.since)).as_secs_f64()));
+        title +=
+            &format!(" {separator} reading {}", text::duration((now.saturating_sub(p.since)).as_secs_f64()));
     }
     title
 }
@@ -257,17 +260,6 @@ fn list(buf: &mut Buffer, area: Rect, entries: &[TokenP], theme: &Theme) {
         let x = text::put(buf, area, area.x + name as u16 + 1, y, &probability(entry.p), theme.dim()) + 1;
         let rest = Rect { x, y, width: area.right().saturating_sub(x), height: 1 };
         bar(buf, rest, f64::from(entry.p), theme.accent(), Style::new(), ascii);
-    }
-}
-
-/// A probability in five columns.
-fn probability(p: f32) -> String {
-    match p {
-        p if !p.is_finite() => "  -  ".into(),
-        p if p >= 0.9995 => "1.000".into(),
-        p if p >= 0.001 => format!("{p:.3}").replacen('0', " ", 1),
-        p if p > 0.0 => "<.001".into(),
-        _ => " .000".into(),
     }
 }
 

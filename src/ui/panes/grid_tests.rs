@@ -142,7 +142,7 @@ fn empty_loading_and_error_say_what_to_do() {
     acted(&shared, &mut jobs, 3.0, |cx| pane.on_query(true, cx));
     let buf = shots::drawn(80, 24, theme, |buf, area| draw(buf, area, &pane, &shared, true, theme));
     assert_eq!(buf[(10, 3)].style().fg, theme.stale(Style::new()).fg, "old data is dimmed");
-    assert_eq!(title_of(&pane, &shared, Duration::from_secs(4)), "base · top-1 probability");
+    assert_eq!(title_of(&pane, &shared, Duration::from_secs(4), "·"), "base · top-1 probability");
 }
 
 #[test]

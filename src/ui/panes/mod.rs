@@ -6,6 +6,8 @@ pub mod lens;
 mod lens_columns;
 mod lens_detail;
 pub mod pca;
+mod pca_list;
+mod pca_side;
 pub mod query;
 #[cfg(test)]
 pub mod shots;
