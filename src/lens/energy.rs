@@ -4,6 +4,7 @@
 //! length one, h: `E(h)^2 = (|U h|^2 / V) / (|U U^T|_F^2 / V^2)`, the mean squared cosine to the tokens relative
 //! to that between tokens.
 
+use crate::engine::control::Cancel;
 use crate::error::Result;
 use crate::model::act::device;
 use crate::model::decoder::Decoder;
@@ -28,13 +29,14 @@ impl EnergyTable {
     /// Computes the table: one pass over the unembedding, `V d^2` multiplications.
     ///
     /// # Errors
-    /// What the device says.
-    pub fn new(decoder: &Decoder) -> Result<Self> {
+    /// Cancellation, or what the device says.
+    pub fn new(decoder: &Decoder, cancel: &Cancel) -> Result<Self> {
         let (vocabulary, hidden) = decoder.unembedding.shape();
         let factors = decoder.final_norm.factors();
         let mut inverse_norms = vec![0f32; vocabulary];
         let mut gram = Mat::zeros(hidden, hidden);
         for first in (0..vocabulary).step_by(ROWS) {
+            cancel.check()?;
             let n = ROWS.min(vocabulary - first);
             let mut rows = rows_of(&decoder.unembedding, first, n)?;
             rows.par_chunks_mut(hidden).zip(&mut inverse_norms[first..first + n]).for_each(

@@ -6,7 +6,7 @@
 use super::reduce::{self, Floors, Partial, Plan, TopK};
 use crate::engine::control::Cancel;
 use crate::error::{Error, Result};
-use crate::model::act::{Act, device, to_device};
+use crate::model::act::{Act, device, to_device, weight_row};
 use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::mat::LINE;
@@ -154,13 +154,7 @@ impl<'a> Readout<'a> {
         let cap = self.decoder.config.final_softcap;
         ids.iter()
             .map(|id| {
-                let row = match &self.decoder.unembedding {
-                    Weight::Cpu(w) => w.row(*id as usize),
-                    Weight::Device(t) => t
-                        .narrow(0, *id as usize, 1)
-                        .and_then(|t| t.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
-                        .map_err(device)?,
-                };
+                let row = weight_row(&self.decoder.unembedding, *id)?;
                 Ok(columns
                     .iter()
                     .map(|x| {

@@ -6,7 +6,8 @@
 use super::config::Activation;
 use super::kernels::attention::{self, Heads};
 use super::kernels::elementwise::{self, Angles, NormOut};
-use super::kernels::{CpuWeight, Mat};
+use super::kernels::Mat;
+use super::linear::Weight;
 use crate::error::{Error, Result};
 use candle_core::{D, DType, Device, Tensor};
 
@@ -372,28 +373,31 @@ fn mask(past: usize, len: usize, window: Option<usize>, at: &Device) -> candle_c
     Tensor::from_vec(m, (1, len, total), at)
 }
 
+/// One row of a table, `[in]`.
+pub fn weight_row(table: &Weight, id: u32) -> Result<Vec<f32>> {
+    match table {
+        Weight::Cpu(w) => Ok(w.row(id as usize)),
+        Weight::Device(t) => t
+            .narrow(0, id as usize, 1)
+            .and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>())
+            .map_err(device),
+    }
+}
+
 /// Token vectors of an embedding table, `[hidden, ids.len()]`, times `scale`. Columns where `ids` is `None`
 /// are zero.
 pub fn embed(
-    table: &super::linear::Weight,
+    table: &Weight,
     ids: &[Option<u32>],
     hidden: usize,
     scale: Option<f64>,
 ) -> Result<Act> {
-    use super::linear::Weight;
     // Gemma's scale is rounded to the weights' format in its own code; for f32 that is f32.
     let scale = scale.map_or(1.0, |s| s as f32);
-    let row = |w: &CpuWeight, id: u32| w.row(id as usize);
     let mut out = Mat::zeros(hidden, ids.len());
     for (c, id) in ids.iter().enumerate() {
         let Some(id) = id else { continue };
-        let mut v = match table {
-            Weight::Cpu(w) => row(w, *id),
-            Weight::Device(t) => t
-                .narrow(0, *id as usize, 1)
-                .and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>())
-                .map_err(device)?,
-        };
+        let mut v = weight_row(table, *id)?;
         for x in &mut v {
             *x *= scale;
         }
