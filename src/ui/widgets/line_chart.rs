@@ -20,6 +20,8 @@ pub struct Line<'a> {
     pub weight: u16,
     /// False draws single points instead of a curve.
     pub connected: bool,
+    /// A character drawn at each point, over the curves: for the few points of a sparse series.
+    pub point: Option<char>,
 }
 
 /// Several curves on common axes.
@@ -74,6 +76,12 @@ impl LineChart<'_> {
         let styles: Vec<Style> = self.lines.iter().map(|l| l.style).collect();
         let marks: Vec<char> = self.lines.iter().map(|l| l.mark).collect();
         canvas.render(buf, plot.inner, &styles, &marks, self.style.ascii);
+        for line in &self.lines {
+            let Some(mark) = line.point else { continue };
+            for at in line.points.iter().filter_map(|p| plot.cell(p.0, p.1)) {
+                buf[at].set_char(mark).set_style(line.style);
+            }
+        }
         text::put(buf, plot.inner, plot.inner.x + 1, plot.inner.y, self.names.1, self.style.label);
     }
 }
@@ -98,7 +106,7 @@ mod tests {
     use super::*;
 
     fn line(points: &[(f64, f64)]) -> Line<'_> {
-        Line { points, style: Style::new(), mark: '*', weight: 1, connected: true }
+        Line { points, style: Style::new(), mark: '*', weight: 1, connected: true, point: None }
     }
 
     fn drawn(chart: &LineChart, width: u16, height: u16) -> String {
