@@ -142,12 +142,12 @@ impl Layout {
 }
 
 fn query_width(width: u16) -> u16 {
-    (width * 3 / 10).clamp(38, 52)
+    (width * 3 / 10).clamp(40, 50)
 }
 
 fn wide(layout: &mut Layout, body: Area, r: &Request) {
     let (left, rest) = body.split_left(query_width(r.size.0));
-    let (lens, side) = rest.split_left(rest.width * 55 / 100);
+    let (lens, side) = rest.split_left(rest.width * 58 / 100);
     layout.panes = vec![(PaneId::Query, left), (PaneId::Lens, lens)];
     if body.height < 44 {
         layout.panes.push((r.side, side));

@@ -3,6 +3,7 @@
 
 mod act;
 pub mod action;
+pub mod bundle;
 pub mod editor;
 pub mod fuzzy;
 pub mod keys;
@@ -14,6 +15,8 @@ pub mod overlay;
 pub mod panes;
 pub mod picker;
 pub mod shared;
+#[cfg(test)]
+pub mod testing;
 pub mod text;
 mod update;
 
@@ -217,7 +220,9 @@ impl App {
 
     /// Columns that a message is wrapped at: its sign on the left, how to dismiss it on the right.
     pub fn message_columns(&self) -> usize {
-        usize::from(self.size.0).saturating_sub(18).max(10)
+        let note =
+            if self.messages.current().is_some_and(|m| m.level == messages::Level::Info) { 5 } else { 22 };
+        usize::from(self.size.0).saturating_sub(note).max(10)
     }
 
     /// Whether a pane is on screen.

@@ -34,7 +34,8 @@ pub fn header(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
     let left = Rect { width: right.saturating_sub(area.x + 1), ..area };
     let mut x = put(buf, left, left.x, left.y, " polylens ", theme.accent());
     for (part, style) in identity(app, theme) {
-        x = put(buf, left, x + 1, left.y, &part, style);
+        let room = usize::from(left.right().saturating_sub(x + 1));
+        x = put(buf, left, x + 1, left.y, &ellipsize(&part, room, theme.glyphs.ascii), style);
     }
 }
 
@@ -254,24 +255,41 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
         ];
     }
     let pane = app.focus;
-    let bound = action::bindings(pane).filter(|b| !b.hint.is_empty());
+    let bound = action::bindings(pane).filter(|b| !b.hint.is_empty() && matters(app, b));
     let (mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) =
         bound.partition(|b| b.place == action::Where::Pane(pane));
     let always = [Action::Help, Action::Palette, Action::NextPane, Action::Quit];
-    let general =
-        [Action::PickLanguage, Action::NextItem, Action::PickModel, Action::PickAdapter, Action::Zoom];
+    let general = [
+        Action::PickModel,
+        Action::PickLanguage,
+        Action::NextItem,
+        Action::PickAdapter,
+        Action::Zoom,
+        Action::EditText,
+    ];
     let shown = |a: &Action| rest.iter().find(|b| b.action == *a).copied();
     // Before a model is there, the one key that matters is the one that fetches it.
-    let fetch = app.shared.model.is_none() && matches!(app.model.stage, Stage::Offer { .. });
-    let first = fetch.then(|| own("Enter", "fetch the model"));
-    let mine_most = if pane == PaneId::Query { 6 } else { 4 };
-    let rows = mine
-        .iter()
-        .take(mine_most)
-        .copied()
-        .chain(always.iter().filter_map(shown))
-        .chain(general.iter().filter_map(shown));
+    let first = match app.model.stage {
+        Stage::Offer { .. } => Some(own("Enter", "fetch the model")),
+        Stage::Failed { .. } if app.shared.model.is_none() => Some(own("Enter", "try again")),
+        _ => None,
+    };
+    let most = if pane == PaneId::Query { 5 } else { 3 };
+    let rows = mine.iter().take(most).copied().chain(always.iter().filter_map(shown));
+    let rows = rows.chain(general.iter().filter_map(shown)).chain(mine.iter().skip(most).copied());
     first.into_iter().chain(rows.map(|b| (key_name(b.keys[0]), b.hint))).collect()
+}
+
+/// Whether an action can do anything at the moment.
+fn matters(app: &App, b: &action::Binding) -> bool {
+    let model = app.shared.model.is_some();
+    match (b.place, b.action) {
+        (action::Where::Pane(PaneId::Lens), Action::ToggleDifference) => app.shared.compares(),
+        (action::Where::Pane(PaneId::Lens), Action::NextRun) => app.shared.runs().len() > 2,
+        (action::Where::Pane(PaneId::Lens | PaneId::Grid | PaneId::Pca), _) => model,
+        (_, Action::Zoom) => app.layout().is_some_and(|l| l.panes.len() > 1) || app.zoomed,
+        _ => true,
+    }
 }
 
 /// A key of the table as people read it.

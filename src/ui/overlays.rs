@@ -149,9 +149,12 @@ fn ask(
 /// The help for the focused pane: what it shows, its own keys, then the general ones in two columns.
 fn help(buf: &mut Buffer, area: Rect, scroll: usize, app: &App, theme: &Theme) {
     let mut lines: Vec<(String, String)> = Vec::new();
-    for &line in about(app) {
-        lines.push((String::new(), line.to_owned()));
-    }
+    let cells = usize::from(area.width);
+    lines.extend(
+        crate::app::text::rows(about(app), cells)
+            .into_iter()
+            .map(|r| (String::new(), about(app)[r].to_owned())),
+    );
     let pane = app.focus;
     for place in [Where::Pane(pane), Where::Everywhere] {
         let name =
@@ -178,7 +181,7 @@ fn help(buf: &mut Buffer, area: Rect, scroll: usize, app: &App, theme: &Theme) {
             put(buf, area, area.x, y, words, theme.text());
         } else {
             put(buf, area, area.x + 2, y, key, theme.key());
-            put(buf, area, area.x + 22, y, words, theme.text());
+            put(buf, area, area.x + 15, y, words, theme.text());
         }
     }
     let bottom = area.bottom().saturating_sub(1);
@@ -190,25 +193,25 @@ fn help(buf: &mut Buffer, area: Rect, scroll: usize, app: &App, theme: &Theme) {
 }
 
 /// What the focused pane shows, in a few lines.
-fn about(app: &App) -> &'static [&'static str] {
+fn about(app: &App) -> &'static str {
     use crate::app::PaneId as P;
     match app.focus {
-        P::Query => &[
-            "What the model is asked: a task's item in one of 20 languages, or any text.",
-            "Everything else on screen follows at once when a line is changed here.",
-        ],
-        P::Lens => &[
-            "What each layer would say next: its residual stream, at the last position, read",
-            "through the final norm and the unembedding. Layer 0 is the embedding, the top row",
-            "is the model's output. en: the gold answer's English word; target: its word in the",
-            "query's language; all latent, all out: the same summed over all labels' words.",
-            "H: entropy in bits. KL: from the output's distribution to the layer's, in bits.",
-        ],
-        P::Grid => &["Every position and layer of the prompt with its most probable next token."],
-        P::Pca => &[
-            "The items' mean states in several languages, projected together on two axes:",
-            "where the languages lie on each other, the model represents their meaning alike.",
-        ],
-        P::Training => &["A training run's files, followed while they are being written."],
+        P::Query => {
+            "What the model is asked: a task's item in one of 20 languages, or any text. Everything else on \
+             screen follows at once when a line is changed here."
+        }
+        P::Lens => {
+            "What each layer would say next: its residual stream at the last position, read through the final \
+             norm and the unembedding. Layer 0 is the embedding, the top row is the model's output. en: the gold \
+             answer's English word; target: its word in the query's language; all latent (all en), all out: the \
+             same summed over all labels' words. H: entropy in bits. KL: of the output's distribution from the \
+             layer's, in bits."
+        }
+        P::Grid => "Every position and layer of the prompt with its most probable next token.",
+        P::Pca => {
+            "The items' mean states in several languages, projected together on two axes: where the languages \
+             lie on each other, the model represents their meaning alike."
+        }
+        P::Training => "A training run's files, followed while they are being written.",
     }
 }

@@ -73,6 +73,11 @@ impl LensPane {
         shared.model.as_ref().map_or(seen, |m| m.layers + 1)
     }
 
+    /// Rows above the layers: the runs' names where there are several, and the columns' names.
+    pub fn head_rows(&self, shared: &Shared) -> u16 {
+        if shared.compares() { 2 } else { 1 }
+    }
+
     /// The selected layer.
     pub fn layer(&self, shared: &Shared) -> usize {
         let last = self.count(shared).saturating_sub(1);
@@ -149,6 +154,23 @@ impl LensPane {
         self.select(self.layer(cx.shared).saturating_add_signed(by), cx);
     }
 
+    /// The layer under the mouse.
+    fn layer_at(&self, mouse: PaneMouse, shared: &Shared) -> Option<usize> {
+        let (beside, cells) = detail_space(mouse.width, mouse.height);
+        let (width, height) = match (self.detail.is_some(), beside) {
+            (false, _) => (mouse.width, mouse.height),
+            (true, true) => (mouse.width - cells, mouse.height),
+            (true, false) => (mouse.width, mouse.height - cells),
+        };
+        let head = self.head_rows(shared);
+        let row = mouse.y.checked_sub(head)?;
+        let rows = height.checked_sub(head + 1)?;
+        if mouse.x >= width || row >= rows {
+            return None;
+        }
+        visible_layers(self.count(shared), self.layer(shared), usize::from(rows)).rev().nth(usize::from(row))
+    }
+
     fn take_layers(&mut self, run: RunId, layers: &[LensLayer]) {
         let rows = self.runs.entry(run).or_default();
         for layer in layers {
@@ -182,11 +204,6 @@ pub fn visible_layers(count: usize, selected: usize, rows: usize) -> std::ops::R
     let high = count - first.min(count);
     high - shown..high
 }
-
-/// Rows above the layers: the column heads.
-pub const HEAD_ROWS: u16 = 2;
-/// Rows below them: what the selected row says in words.
-pub const FOOT_ROWS: u16 = 1;
 
 /// Rows and columns of the opened layer's panel inside a pane of this size: (beside, cells). Beside
 /// the table where there is room, else below it.
@@ -276,25 +293,11 @@ impl Pane for LensPane {
     }
 
     fn on_mouse(&mut self, mouse: PaneMouse, cx: &mut Cx) -> bool {
-        let count = self.count(cx.shared);
         match mouse.kind {
             MouseKind::WheelUp => self.step(1, cx),
             MouseKind::WheelDown => self.step(-1, cx),
             MouseKind::Click => {
-                let (width, height) = (mouse.width, mouse.height);
-                let (beside, cells) = detail_space(width, height);
-                let open = self.detail.is_some();
-                let (w, h) = match (open, beside) {
-                    (false, _) => (width, height),
-                    (true, true) => (width - cells, height),
-                    (true, false) => (width, height - cells),
-                };
-                let rows = h.saturating_sub(HEAD_ROWS + FOOT_ROWS);
-                if mouse.x >= w || mouse.y < HEAD_ROWS || mouse.y - HEAD_ROWS >= rows {
-                    return true;
-                }
-                let shown = visible_layers(count, self.layer(cx.shared), rows as usize);
-                if let Some(layer) = shown.rev().nth((mouse.y - HEAD_ROWS) as usize) {
+                if let Some(layer) = self.layer_at(mouse, cx.shared) {
                     self.select(layer, cx);
                 }
             }

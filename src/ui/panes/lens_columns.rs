@@ -12,7 +12,7 @@ pub enum Column {
     /// Probability of the top token.
     Top(u16),
     Entropy,
-    /// The top token and its probability.
+    /// The top token, and its probability where there is room.
     Token,
     /// As many of the top tokens as fit.
     Tokens,
@@ -38,9 +38,16 @@ impl Block {
     }
 }
 
+/// "12.3" and a sign where it is a difference.
 const ENTROPY: u16 = 5;
+/// Narrowest column of the top token.
+const TOKEN: u16 = 8;
+/// From this width on a token's probability stands beside it.
+pub const TOKEN_WITH_P: u16 = 13;
 /// Widest bar that still gains by its width.
 const MAX_BAR: u16 = 24;
+/// Narrowest bar that still shows something.
+const MIN_BAR: u16 = 4;
 
 /// The columns for a block `width` cells wide. `task`: there are four curves; `tracked`: words that
 /// are followed; `minus`: the numbers are differences, with a sign.
@@ -50,7 +57,7 @@ pub fn columns(width: u16, task: bool, tracked: usize, minus: bool, mode: Column
         let tokens = width.saturating_sub(ENTROPY + 1);
         return vec![(Column::Entropy, ENTROPY), (Column::Tokens, tokens)];
     }
-    // Numbered columns with bars, in the order of their importance.
+    // Columns with numbers and bars, in the order of their importance.
     let mut wanted: Vec<Column> = Vec::new();
     if task {
         wanted.extend(Curve::ALL.map(|c| Column::Curve(c, 0)));
@@ -58,34 +65,27 @@ pub fn columns(width: u16, task: bool, tracked: usize, minus: bool, mode: Column
         wanted.push(Column::Top(0));
     }
     wanted.extend((0..tracked).map(|i| Column::Tracked(i, 0)));
-    let token = match mode {
-        Columns::Curves => 0,
-        _ if minus => (width / 4).clamp(12, 30),
-        _ => (width / 4).clamp(12, 22),
-    };
-    let fixed = ENTROPY + 1 + if token > 0 { token + 1 } else { 0 };
-    let space = width.saturating_sub(fixed);
-    let least = number + 1 + if minus { 3 } else { 2 };
+    let (entropy, least_token) = if mode == Columns::Curves { (0, 0) } else { (ENTROPY + 1, TOKEN + 1) };
+    let space = width.saturating_sub(entropy + least_token);
     // What does not fit with a bar is left out from the end; the first two always stay.
-    let fit = usize::from(space / least).max(2).min(wanted.len());
+    let fit = usize::from((space + 1) / (number + 1 + MIN_BAR)).max(2).min(wanted.len());
     wanted.truncate(fit);
-    let each = space / wanted.len().max(1) as u16;
+    let n = wanted.len().max(1) as u16;
+    // Bars and the token grow together: a third of what is left goes to the token, up to 24 cells.
+    let spare = space.saturating_sub(n * (number + 1 + MIN_BAR));
+    let token = if least_token > 0 { (TOKEN + spare / 3).min(24) } else { 0 };
+    let each = width.saturating_sub(entropy + if token > 0 { token + 1 } else { 0 }) / n;
     let bar = each.saturating_sub(number + 1).min(MAX_BAR);
-    let mut out: Vec<(Column, u16)> = wanted
-        .into_iter()
-        .map(|c| {
-            let column = match c {
-                Column::Curve(curve, _) => Column::Curve(curve, bar),
-                Column::Tracked(i, _) => Column::Tracked(i, bar),
-                _ => Column::Top(bar),
-            };
-            (column, bar + number)
-        })
-        .collect();
-    out.push((Column::Entropy, ENTROPY));
-    if token > 0 {
+    let sized = |c| match c {
+        Column::Curve(curve, _) => (Column::Curve(curve, bar), bar + number),
+        Column::Tracked(i, _) => (Column::Tracked(i, bar), bar + number),
+        _ => (Column::Top(bar), bar + number),
+    };
+    let mut out: Vec<(Column, u16)> = wanted.into_iter().map(sized).collect();
+    if entropy > 0 {
+        out.push((Column::Entropy, ENTROPY));
         let used: u16 = out.iter().map(|(_, w)| w + 1).sum();
-        out.push((Column::Token, width.saturating_sub(used).min(token.max(28))));
+        out.push((Column::Token, width.saturating_sub(used).min(32)));
     }
     out
 }
@@ -100,14 +100,10 @@ mod tests {
             for (task, tracked) in [(true, 0), (false, 0), (false, 3), (true, 2)] {
                 for minus in [false, true] {
                     for mode in [Columns::All, Columns::Curves, Columns::Tokens] {
-                        let block = Block {
-                            run: None,
-                            minus_base: minus,
-                            columns: columns(width, task, tracked, minus, mode),
-                        };
+                        let columns = columns(width, task, tracked, minus, mode);
+                        let block = Block { run: None, minus_base: minus, columns };
                         let end = block.places(0).map(|(_, x, w)| x + w).max().unwrap_or(0);
-                        let least = if width >= 36 { width } else { 36 };
-                        assert!(end <= least, "{width} {task} {tracked} {minus} {mode:?}: {end}");
+                        assert!(end <= width.max(34), "{width} {task} {tracked} {minus} {mode:?}: {end}");
                     }
                 }
             }
@@ -115,10 +111,19 @@ mod tests {
     }
 
     #[test]
+    fn two_curves_have_bars_even_in_half_of_a_small_screen() {
+        for (mode, curves) in [(Columns::All, 2), (Columns::Curves, 3)] {
+            let shown = columns(34, true, 0, false, mode);
+            let bars = shown.iter().filter(|(c, _)| matches!(c, Column::Curve(_, b) if *b >= 4)).count();
+            assert!(bars >= curves, "{shown:?}");
+        }
+    }
+
+    #[test]
     fn wide_blocks_show_all_four_curves_with_bars() {
-        let shown = columns(72, true, 0, false, Columns::All);
+        let shown = columns(69, true, 0, false, Columns::All);
         let bars = shown.iter().filter(|(c, _)| matches!(c, Column::Curve(_, b) if *b >= 5)).count();
         assert_eq!(bars, 4);
-        assert!(shown.iter().any(|(c, w)| *c == Column::Token && *w >= 12));
+        assert!(shown.iter().any(|(c, w)| *c == Column::Token && *w >= TOKEN));
     }
 }

@@ -1,7 +1,7 @@
 //! An opened layer: top tokens of the residual stream, after attention, and of the MLP's output
 //! alone, for the base and the compared adapter.
 
-use super::lens::probability;
+use super::lens_cells::probability;
 use crate::app::App;
 use crate::app::panes::lens::Detail;
 use crate::engine::protocol::{RunId, TokenP};
@@ -125,7 +125,15 @@ fn facts(buf: &mut Buffer, area: Rect, run: RunId, layer: usize, app: &App, them
     1
 }
 
-fn list(buf: &mut Buffer, area: Rect, name: &str, tokens: Option<&[TokenP]>, style: Style, theme: &Theme) {
+/// A named list of tokens with their probabilities; `None` while it is not computed.
+pub fn list(
+    buf: &mut Buffer,
+    area: Rect,
+    name: &str,
+    tokens: Option<&[TokenP]>,
+    style: Style,
+    theme: &Theme,
+) {
     if area.height == 0 {
         return;
     }

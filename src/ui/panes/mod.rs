@@ -3,8 +3,10 @@
 
 pub mod grid;
 pub mod lens;
+mod lens_cells;
 mod lens_columns;
 mod lens_detail;
+mod lens_foot;
 pub mod pca;
 mod pca_list;
 mod pca_side;

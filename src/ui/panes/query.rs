@@ -42,8 +42,19 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
         field_row(buf, Rect { x: pane.x, width: pane.width, ..row }, *field, app, theme);
     }
     let rest = Rect { y: pane.y + Field::ROWS, height: pane.height.saturating_sub(Field::ROWS), ..pane };
-    let sets = set_lines(app, usize::from(pane.width), theme);
-    let most = if app.query.sets_open { rest.height.saturating_sub(5) } else { rest.height / 3 };
+    let mut open = app.query.sets_open;
+    let mut sets = set_lines(app, usize::from(pane.width), open, theme);
+    let prompt_rows = app.query.columns.max(2);
+    let prompt_rows =
+        rows(&format!("{}{}", app.shared.query.prefix, app.shared.query.text), prompt_rows).len() as u16;
+    if !open {
+        // Where there is room for everything, everything is shown.
+        let all = set_lines(app, usize::from(pane.width), true, theme);
+        if prompt_rows + 2 + all.len() as u16 + 1 <= rest.height {
+            (open, sets) = (true, all);
+        }
+    }
+    let most = if open { rest.height.saturating_sub(5) } else { rest.height / 3 };
     let sets_rows = (sets.len() as u16 + 1).min(most.max(1)).min(rest.height);
     let prompt = Rect { height: rest.height - sets_rows, ..rest };
     let below = Rect { y: rest.y + prompt.height, height: sets_rows, ..rest };
@@ -67,10 +78,10 @@ fn field_row(buf: &mut Buffer, row: Rect, field: Field, app: &App, theme: &Theme
         Field::Language => "Language",
         Field::Item => "Item",
         Field::Style => "Labels",
-        _ => "Definitions",
+        _ => "Protocol",
     };
     put(buf, row, row.x, row.y, name, theme.dim());
-    let mut x = row.x + 13;
+    let mut x = row.x + 10;
     let free = app.query.source == Source::Free;
     let mut say = |words: &str, style: Style| x = put(buf, row, x, row.y, words, style);
     match field {
@@ -100,9 +111,9 @@ fn field_row(buf: &mut Buffer, row: Rect, field: Field, app: &App, theme: &Theme
             for style in [Output::English, Output::Same, Output::Agnostic] {
                 let chosen = s.style == style;
                 let look = if chosen { theme.strong() } else { theme.faint() };
-                say(if chosen { "[" } else { " " }, theme.accent());
+                say(if chosen { "[" } else { "" }, theme.accent());
                 say(style_name(style), look);
-                say(if chosen { "]" } else { " " }, theme.accent());
+                say(if chosen { "] " } else { " " }, theme.accent());
             }
         }
         _ => match s.protocol {
@@ -190,7 +201,7 @@ fn prompt_note(app: &App, theme: &Theme) -> (String, Style) {
 }
 
 /// The token sets as lines; collapsed to one a word unless opened.
-fn set_lines(app: &App, cells: usize, theme: &Theme) -> Vec<(String, Style)> {
+fn set_lines(app: &App, cells: usize, open: bool, theme: &Theme) -> Vec<(String, Style)> {
     let sets = &app.shared.sets;
     let mut lines = Vec::new();
     if let Some(reason) = &sets.refused {
@@ -200,10 +211,10 @@ fn set_lines(app: &App, cells: usize, theme: &Theme) -> Vec<(String, Style)> {
     for (name, group) in groups {
         for (i, set) in group.iter().enumerate() {
             let gold = name != "track" && i == sets.gold;
-            lines.extend(set_line(name, set, gold, cells, app.query.sets_open, theme));
+            lines.extend(set_line(name, set, gold, cells, open, theme));
         }
     }
-    if app.query.sets_open {
+    if open {
         for warning in &sets.warnings {
             lines.extend(wrapped(warning, cells, theme.warn()));
         }
