@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 
 /// Most buckets kept of the whole run; twice as many dots as the widest screen has.
 const BUCKETS: usize = 4096;
-/// Points kept in full.
+/// Most points kept in full.
 const RECENT: usize = 512;
+/// Fewest points of the recent part, which is else the last fifth of the run.
+const RECENT_LEAST: u64 = 50;
 
 /// Neighbouring points of a run as one: their extremes stay visible.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,7 +119,10 @@ impl Trace {
 
     fn plain(&self, recent: bool) -> Vec<(f64, f64)> {
         match recent {
-            true => self.recent.iter().copied().collect(),
+            true => {
+                let wanted = (self.count / 5).clamp(RECENT_LEAST, RECENT as u64) as usize;
+                self.recent.iter().skip(self.recent.len().saturating_sub(wanted)).copied().collect()
+            }
             false => {
                 self.buckets.iter().map(|b| (b.first, if b.n == 0 { f64::NAN } else { b.mean() })).collect()
             }
@@ -125,13 +130,18 @@ impl Trace {
     }
 
     /// An exponential moving average over about a 25th of the points shown, without the bias towards its
-    /// start (as TensorBoard's); gaps are bridged.
+    /// start (as TensorBoard's); gaps are
+    /// bridged, but for a step backwards.
     pub fn smooth(&self, recent: bool) -> Vec<(f64, f64)> {
         let points = self.plain(recent);
         let keep = 1.0 - 1.0 / (points.len() as f64 / 25.0).max(1.5);
         let (mut sum, mut weight) = (0.0, 0.0);
         let mut out = Vec::with_capacity(points.len());
         for (x, y) in points.into_iter().filter(|p| p.1.is_finite()) {
+            if out.last().is_some_and(|last: &(f64, f64)| x < last.0) {
+                // The run was resumed from an earlier step: no line leads back.
+                out.push((x, f64::NAN));
+            }
             (sum, weight) = (keep * sum + y, keep * weight + 1.0);
             out.push((x, sum / weight));
         }
@@ -173,6 +183,8 @@ mod tests {
         let smooth = trace.smooth(false);
         assert_eq!(smooth.len(), 2);
         assert!(smooth[1].1 > 3.0 && smooth[1].1 < 4.0);
+        trace.push(1.0, 4.0);
+        assert!(trace.smooth(false)[2].1.is_nan(), "back to an earlier step");
         assert!(Trace::default().raw(false).is_empty() && Trace::default().smooth(true).is_empty());
     }
 

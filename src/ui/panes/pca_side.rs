@@ -111,13 +111,12 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
         mark: '.',
         weight: 1,
         connected: true,
-        point: None,
     }];
     for (run, [value, low, high]) in curves.iter().enumerate() {
         let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
         let mark = if run == 0 { 'o' } else { '*' };
         let style = theme.run(id);
-        lines.push(Line { points: value, style, mark, weight: 4, connected: true, point: None });
+        lines.push(Line { points: value, style, mark, weight: 4, connected: true });
         for bound in [low, high] {
             lines.push(Line {
                 points: bound,
@@ -125,7 +124,6 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
                 mark: '.',
                 weight: 1,
                 connected: false,
-                point: None,
             });
         }
     }

@@ -115,16 +115,20 @@ fn nothing_yet(buf: &mut Buffer, area: Rect, pane: &TrainingPane, followed: Opti
     notice(buf, area, &lines);
 }
 
-/// Pieces of text one after the other, each whole or not at all.
-fn pieces(buf: &mut Buffer, area: Rect, pieces: &[(String, Style)]) -> u16 {
+/// A name and a value that belong together.
+type Piece = [(String, Style); 2];
+
+/// Pieces one after the other, each whole or not at all.
+fn pieces(buf: &mut Buffer, area: Rect, pieces: &[Piece]) {
     let mut x = area.x;
-    for (piece, style) in pieces {
-        if x + text::width(piece) as u16 > area.right() {
+    for [a, b] in pieces {
+        let gap = if x > area.x { 3 } else { 0 };
+        if x + gap + (text::width(&a.0) + text::width(&b.0)) as u16 > area.right() {
             break;
         }
-        x = text::put(buf, area, x, area.y, piece, *style);
+        x = text::put(buf, area, x + gap, area.y, &a.0, a.1);
+        x = text::put(buf, area, x, area.y, &b.0, b.1);
     }
-    x
 }
 
 fn state_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, now: Duration, theme: &Theme) {
@@ -142,16 +146,17 @@ fn state_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, now: Duration, t
         ),
     };
     let news_style = if matches!(state, RunState::Stalled(_)) { theme.warn() } else { theme.dim() };
-    let mut row = vec![(sign, style), (news, news_style)];
+    let mut row = vec![[(sign, style), (news, news_style)]];
     if let Some(elapsed) = pane.last.train_runtime_s.or(pane.last.elapsed_s) {
-        row.push((format!("   elapsed {}", duration(elapsed)), theme.text()));
+        row.push([("elapsed ".into(), theme.dim()), (duration(elapsed), theme.text())]);
     }
     if let (Some(left), RunState::Running) = (pane.left(now), state) {
-        row.push((format!("   left {}", duration(left)), theme.strong()));
+        row.push([("left ".into(), theme.dim()), (duration(left), theme.strong())]);
     }
     let (read, size) = pane.progress;
     if read < size {
-        row.push((format!("   reading {:.0} %", 100.0 * read as f64 / size as f64), theme.accent()));
+        let share = format!("{:.0} %", 100.0 * read as f64 / size as f64);
+        row.push([("reading the file ".into(), theme.dim()), (share, theme.accent())]);
     }
     pieces(buf, area, &row);
 }
@@ -180,11 +185,9 @@ fn progress_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme
 
 fn numbers(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme) {
     let last = &pane.last;
-    let mut row: Vec<(String, Style)> = Vec::new();
+    let mut row: Vec<Piece> = Vec::new();
     let mut add = |name: &str, value: String, style: Style| {
-        let gap = if row.is_empty() { "" } else { "   " };
-        row.push((format!("{gap}{name} "), theme.dim()));
-        row.push((value, style));
+        row.push([(format!("{name} "), theme.dim()), (value, style)]);
     };
     if let Some(loss) = last.loss {
         let style = if loss.is_finite() { theme.strong() } else { theme.error() };
@@ -244,16 +247,20 @@ fn charts(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme) {
 fn notes(pane: &TrainingPane) -> Vec<String> {
     let mut notes = Vec::new();
     if pane.not_finite > 0 {
-        notes.push(format!("the loss was NaN or infinite {} times", pane.not_finite));
+        notes.push(format!("the loss was NaN or infinite {}", times(pane.not_finite)));
     }
     if let Some((line, reason)) = &pane.damage {
         let lines = if pane.damaged == 1 { "line" } else { "lines" };
         notes.push(format!("{} damaged {lines} left out (line {line}: {reason})", pane.damaged));
     }
     if pane.resumed > 0 {
-        notes.push(format!("resumed {} times", pane.resumed));
+        notes.push(format!("resumed {}", times(u64::from(pane.resumed))));
     }
     notes
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".into() } else { format!("{n} times") }
 }
 
 fn footer_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, notes: &[String], theme: &Theme) {

@@ -58,11 +58,11 @@ pub fn chart(buf: &mut Buffer, area: Rect, pane: &TrainingPane, which: Chart, th
     let eval_style = theme.curve(Curve::Target);
     let point = if ascii { 'o' } else { '◆' };
     let line =
-        |points, style, mark, weight| Line { points, style, mark, weight, connected: true, point: None };
+        |points, style, mark, weight| Line { points, style, mark, weight, connected: true };
     let lines = vec![
         line(&raw[..], raw_style, '.', 1),
         line(&smooth[..], style, '*', 4),
-        Line { point: Some(point), ..line(&eval[..], eval_style, 'o', 6) },
+        Line { connected: false, ..line(&eval[..], eval_style, 'o', 6) },
     ];
     let log_y = main && pane.log_scale;
     title(buf, area, pane, which, (smoothed, !eval.is_empty(), log_y), theme);
@@ -75,7 +75,7 @@ pub fn chart(buf: &mut Buffer, area: Rect, pane: &TrainingPane, which: Chart, th
         style: PlotStyle { line: theme.faint(), label: theme.dim(), ascii },
         ..LineChart::default()
     };
-    chart.render(buf, Rect { y: area.y + 1, height: area.height - 1, ..area });
+    chart.render_marked(buf, Rect { y: area.y + 1, height: area.height - 1, ..area }, &[(2, point)]);
 }
 
 /// The metric's name, what part is shown, and the legend of its curves.

@@ -106,9 +106,9 @@ fn what_the_run_does_is_said() {
     let last = text.lines().last().unwrap();
     for part in [
         "step 2",
-        "NaN or infinite 1 times",
+        "NaN or infinite once",
         "1 damaged line left out (line 31: it is not JSON)",
-        "resumed 1",
+        "resumed once",
     ] {
         assert!(last.contains(part), "{part}: {text}");
     }
