@@ -262,7 +262,7 @@ pub fn layer(k: usize, run: RunId, query: &Query, complete: bool) -> LensLayer {
         }),
         tracked: query.track.iter().map(|w| logistic((depth - 0.7) * 12.0) / w.len() as f32).collect(),
         gold_rank: query.comparison.as_ref().map(|_| ((1.0 - depth) * 9000.0) as u32),
-        energy: 0.4 + 0.4 * depth,
+        energy: Some(0.4 + 0.4 * depth),
     }
 }
 

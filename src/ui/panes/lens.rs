@@ -7,9 +7,9 @@
 //!  18 out ███▌ .71  █▏  .20  1.2  ␣positive …
 //! ```
 
+pub use super::lens_cells::probability;
 use super::lens_cells::{Looks, column_style, curve_value, differences, values};
 use super::lens_columns::{Block, Column, columns};
-pub use super::lens_cells::probability;
 use super::{lens_detail, lens_foot};
 use crate::app::App;
 use crate::app::panes::lens::{detail_space, visible_layers};

@@ -117,7 +117,7 @@ fn facts(buf: &mut Buffer, area: Rect, run: RunId, layer: usize, app: &App, them
     let mut words = vec![format!("H {:.2}", l.entropy_bits)];
     words.extend(l.kl_bits.map(|kl| format!("KL {kl:.2}")));
     words.extend(l.gold_rank.map(|r| format!("gold rank {}", r + 1)));
-    words.push(format!("energy {:.2}", l.energy));
+    words.extend(l.energy.map(|e| format!("energy {e:.2}")));
     let row = Rect { height: 1, ..area };
     let x = put(buf, row, row.x, row.y, app.shared.run_name(run), theme.run(run));
     let room = usize::from(row.right().saturating_sub(x + 2));

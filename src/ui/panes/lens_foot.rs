@@ -65,7 +65,7 @@ fn facts(buf: &mut Buffer, row: Rect, layer: usize, app: &App, theme: &Theme) {
         facts.push(format!("H {:.2} bit", l.entropy_bits));
         facts.extend(l.kl_bits.map(|kl| format!("KL {kl:.2} bit")));
         facts.extend(l.gold_rank.map(|r| format!("gold rank {}", r + 1)));
-        facts.push(format!("energy {:.2}", l.energy));
+        facts.extend(l.energy.map(|e| format!("energy {e:.2}")));
     }
     facts.extend(rows.first_final_top1.map(|k| format!("final token from {k}")));
     let words = facts.join("  ");
