@@ -20,7 +20,12 @@ pub fn render(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let pairs = pane.pairs().len() as u16;
     let curve_rows = if area.height >= 20 && !pane.curve { (area.height / 2).max(10) } else { 0 };
     let table = Rect { height: (area.height - curve_rows).min(pairs + 3), ..area };
-    text::put(buf, table, table.x, table.y, pane.measure.name(), theme.strong());
+    let x = text::put(buf, table, table.x, table.y, pane.measure.name(), theme.strong());
+    if let (Alignment::Pearson, Some(answer)) = (pane.measure, &pane.answer) {
+        let fit = format!("  of PC1 fitted on {}", answer.fit_langs.join(" "));
+        let room = usize::from(table.right().saturating_sub(x));
+        text::put(buf, table, x, table.y, &text::ellipsize(&fit, room, theme.glyphs.ascii), theme.dim());
+    }
     let rows = Rect { y: table.y + 1, height: table.height.saturating_sub(1), ..table };
     pair_table(buf, rows, pane, theme);
     if curve_rows > 0 {
@@ -89,6 +94,9 @@ fn pair_table(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     table.render(buf, area);
 }
 
+/// Characters of the base's curve and of the others', where colour does not tell.
+const MARKS: [&str; 2] = ["o", "*"];
+
 /// The chosen pair's measure over the layers, every run a curve; interval and control where they exist.
 pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let pairs = pane.pairs();
@@ -101,6 +109,8 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let of = |run: usize, f: fn(&Measure) -> f64| -> Vec<(f64, f64)> {
         series[run].iter().map(|(layer, m)| (*layer, f(m))).collect()
     };
+    // Without colour, characters tell the runs apart.
+    let plain = theme.glyphs.ascii || theme.ladder == Ladder::None;
     let control = of(0, |m| m.shuffled);
     let curves: Vec<[Vec<(f64, f64)>; 3]> = (0..series.len())
         .map(|run| [of(run, |m| m.value), of(run, |m| m.low), of(run, |m| m.high)])
@@ -133,20 +143,22 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
         y_range: Some((low.min(0.0), high.max(1.0))),
         names: ("layer", ""),
         cursor: pane.layers().get(pane.at).map(|l| *l as f64),
-        style: PlotStyle { line: theme.faint(), label: theme.dim(), ascii: theme.glyphs.ascii },
+        style: PlotStyle { line: theme.faint(), label: theme.dim(), ascii: plain },
         lines,
         ..LineChart::default()
     };
     let x = text::put(buf, area, area.x, area.y, pair, theme.strong());
-    let title = format!(" {} over the layers", pane.measure.name());
-    text::put(
-        buf,
-        area,
-        x,
-        area.y,
-        &text::ellipsize(&title, usize::from(area.right() - x), true),
-        theme.dim(),
-    );
+    let mut x = text::put(buf, area, x + 1, area.y, pane.measure.name(), theme.dim()) + 2;
+    for (run, name) in pane.run_names.iter().enumerate() {
+        let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
+        let mark = if !plain { "━" } else { MARKS[run.min(1)] };
+        let name = text::ellipsize(name, 10, theme.glyphs.ascii);
+        x = text::put(buf, area, x, area.y, &format!("{mark} {name}"), theme.run(id)) + 2;
+    }
+    if control.iter().any(|p| p.1.is_finite()) {
+        let mark = if plain { "." } else { "━" };
+        text::put(buf, area, x, area.y, &format!("{mark} shuffled"), theme.faint());
+    }
     chart.render(buf, Rect { y: area.y + 1, height: area.height - 1, ..area });
 }
 
