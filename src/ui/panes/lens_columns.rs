@@ -65,16 +65,17 @@ pub fn columns(width: u16, task: bool, tracked: usize, minus: bool, mode: Column
         wanted.push(Column::Top(0));
     }
     wanted.extend((0..tracked).map(|i| Column::Tracked(i, 0)));
-    let (entropy, least_token) = if mode == Columns::Curves { (0, 0) } else { (ENTROPY + 1, TOKEN + 1) };
+    let (entropy, least_token) = if mode == Columns::Curves { (0, 0) } else { (ENTROPY + 1, TOKEN) };
     let space = width.saturating_sub(entropy + least_token);
     // What does not fit with a bar is left out from the end; the first two always stay.
-    let fit = usize::from((space + 1) / (number + 1 + MIN_BAR)).max(2).min(wanted.len());
+    let fit =
+        usize::from((space + u16::from(entropy == 0)) / (number + 1 + MIN_BAR)).max(2).min(wanted.len());
     wanted.truncate(fit);
     let n = wanted.len().max(1) as u16;
     // Bars and the token grow together: a third of what is left goes to the token, up to 24 cells.
     let spare = space.saturating_sub(n * (number + 1 + MIN_BAR));
     let token = if least_token > 0 { (TOKEN + spare / 3).min(24) } else { 0 };
-    let each = width.saturating_sub(entropy + if token > 0 { token + 1 } else { 0 }) / n;
+    let each = (width + u16::from(entropy == 0)).saturating_sub(entropy + token) / n;
     let bar = each.saturating_sub(number + 1).min(MAX_BAR);
     let sized = |c| match c {
         Column::Curve(curve, _) => (Column::Curve(curve, bar), bar + number),
