@@ -367,6 +367,7 @@ impl App {
 
     /// Follows a training run's log.
     pub(super) fn follow_log(&mut self, path: PathBuf, effects: &mut Vec<Effect>) {
+        self.training.restart(path.clone());
         self.training_log = Some(path.clone());
         effects.push(Effect::FollowLog(Some(path)));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Most bytes read in one [`LogFollower::poll`] of a JSON Lines file.
 const MAX_POLL: u64 = 8 << 20;
@@ -20,6 +20,9 @@ const MAX_LINE: usize = 1 << 20;
 const MAX_STATE: u64 = 256 << 20;
 /// Bytes at the start of a file by which a replaced file is noticed.
 const HEAD: usize = 256;
+
+/// A status is told again after this time, so that a watcher sees the file's age grow.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// The names looked for in a directory.
 pub const LOG_FILE: &str = "trainer_log.jsonl";
@@ -42,7 +45,7 @@ pub enum Update {
     Waiting {
         what: String,
     },
-    /// Where the file stands: written `age_s` seconds ago, `read` of its `size` bytes taken in.
+    /// Where the file stands, told on every change and about once a second: written `age_s` seconds ago, `read` of its `size` bytes taken in.
     Status {
         age_s: f64,
         read: u64,
@@ -75,6 +78,7 @@ struct Current {
     /// Entries of a `log_history` already handed out.
     entries: usize,
     last: Option<(u64, Option<SystemTime>)>,
+    told: Option<Instant>,
 }
 
 /// What stays the same while a file grows.
@@ -126,7 +130,7 @@ impl LogFollower {
 impl Current {
     fn new(path: PathBuf, id: FileId) -> Self {
         let (head, tail) = (Vec::new(), Vec::new());
-        Self { path, id, head, read: 0, tail, skipping: false, lines: 0, entries: 0, last: None }
+        Self { path, id, head, read: 0, tail, skipping: false, lines: 0, entries: 0, last: None, told: None }
     }
 
     /// Whether `path` is still the file read so far, perhaps grown. A state file is rewritten each time.
@@ -155,9 +159,7 @@ impl Current {
         if still && !self.tail.is_empty() && LogRecord::from_line(&self.tail).is_ok() {
             self.finish_line(updates);
         }
-        if !bytes.is_empty() || before != self.last {
-            updates.push(self.status(meta));
-        }
+        self.tell(meta, !bytes.is_empty() || before != self.last, updates);
         Ok(())
     }
 
@@ -192,6 +194,7 @@ impl Current {
     fn poll_state(&mut self, file: &mut File, meta: &Metadata, updates: &mut Vec<Update>) -> Result<()> {
         let now = (meta.len(), meta.modified().ok());
         if self.last == Some(now) {
+            self.tell(meta, false, updates);
             return Ok(());
         }
         let shown = self.path.display();
@@ -234,13 +237,19 @@ impl Current {
         self.entries = history.len();
         self.read = meta.len();
         self.last = Some(now);
-        updates.push(self.status(meta));
+        self.tell(meta, true, updates);
         Ok(())
     }
 
-    fn status(&self, meta: &Metadata) -> Update {
+    /// Adds a status if the file changed, or if the last one was told a while ago.
+    fn tell(&mut self, meta: &Metadata, changed: bool, updates: &mut Vec<Update>) {
+        if !changed && self.told.is_some_and(|t| t.elapsed() < STATUS_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
         let age = meta.modified().ok().and_then(|t| SystemTime::now().duration_since(t).ok());
-        Update::Status { age_s: age.map_or(0.0, |a| a.as_secs_f64()), read: self.read, size: meta.len() }
+        let age_s = age.map_or(0.0, |a| a.as_secs_f64());
+        updates.push(Update::Status { age_s, read: self.read, size: meta.len() });
     }
 }
 

@@ -8,4 +8,5 @@ pub mod languages;
 pub mod lens;
 pub mod pca;
 pub mod query;
+pub mod trace;
 pub mod training;

@@ -9,8 +9,29 @@ use crate::engine::protocol::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Layers a second.
-pub const SPEEDS: [f64; 6] = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+/// Speeds of playing, in layers a second.
+const SPEEDS: [f64; 6] = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+
+/// How fast the layers are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speed(usize);
+
+impl Default for Speed {
+    fn default() -> Self {
+        Self(2)
+    }
+}
+
+impl Speed {
+    /// The number behind it.
+    pub fn layers_a_second(self) -> f64 {
+        SPEEDS[self.0.min(SPEEDS.len() - 1)]
+    }
+
+    fn change(&mut self, by: isize) {
+        self.0 = self.0.saturating_add_signed(by).min(SPEEDS.len() - 1);
+    }
+}
 
 /// What fills the pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,8 +88,7 @@ pub struct PcaPane {
     pub at: usize,
     /// When the next layer is shown, while playing.
     pub playing: Option<Duration>,
-    /// Index into [`SPEEDS`].
-    pub speed: usize,
+    pub speed: Speed,
     pub measure: Alignment,
     pub view: PcaView,
     /// The curve over the layers takes the scatter's place.
@@ -85,6 +105,8 @@ pub struct PcaPane {
     /// The picked layer was chosen by hand: a new answer does not move it.
     touched: bool,
     asked: Settings,
+    /// Columns of the pane.
+    width: u16,
 }
 
 impl PcaPane {
@@ -156,7 +178,7 @@ impl PcaPane {
     }
 
     fn step(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / SPEEDS[self.speed.min(SPEEDS.len() - 1)])
+        Duration::from_secs_f64(1.0 / self.speed.layers_a_second())
     }
 
     fn settings(&self, shared: &Shared) -> Settings {
@@ -236,18 +258,20 @@ impl PcaPane {
         at.and_then(|i| self.asked.adapters.get(i).cloned()).unwrap_or_else(|| "base".into())
     }
 
-    /// Side by side, then each run alone.
+    /// How many scatters stand side by side in the pane.
+    pub fn fitting(&self) -> usize {
+        usize::from((self.width - side_width(self.width)) / 30).max(1)
+    }
+
+    /// Side by side, then each run alone; where only one fits, one after the other.
     fn next_run(&mut self) {
         let runs = self.run_names.len();
         self.only = match self.only {
+            None if runs > 1 && self.fitting() == 1 => Some(1),
             None if runs > 1 => Some(0),
             Some(i) if i + 1 < runs => Some(i + 1),
             _ => None,
         };
-    }
-
-    fn set_speed(&mut self, by: isize) {
-        self.speed = self.speed.saturating_add_signed(by).min(SPEEDS.len() - 1);
     }
 
     fn move_pair(&mut self, by: isize) {
@@ -299,8 +323,8 @@ impl Pane for PcaPane {
             Action::Down => self.move_pair(1),
             Action::HalfUp | Action::PageUp => self.move_pair(-half),
             Action::HalfDown | Action::PageDown => self.move_pair(half),
-            Action::Faster => self.set_speed(1),
-            Action::Slower => self.set_speed(-1),
+            Action::Faster => self.speed.change(1),
+            Action::Slower => self.speed.change(-1),
             Action::ToggleLanguages => {
                 self.list = Some(LanguageList::new(&self.languages, &*cx.shared.library))
             }
@@ -364,6 +388,11 @@ impl Pane for PcaPane {
         self.outdated = self.answer.is_some() && self.settings(cx.shared) != self.asked;
     }
 
+    fn on_area(&mut self, width: u16, _height: u16, _cx: &mut Cx) {
+        self.width = width;
+        self.mouse = None;
+    }
+
     fn on_mouse(&mut self, mouse: PaneMouse, _cx: &mut Cx) -> bool {
         let slider = mouse.height.checked_sub(1) == Some(mouse.y);
         match mouse.kind {
@@ -413,6 +442,11 @@ impl Pane for PcaPane {
     fn export(&self, _shared: &Shared) -> Option<serde_json::Value> {
         serde_json::to_value(self.answer.as_ref()?).ok()
     }
+}
+
+/// Columns of the table of pairs beside the scatter, in a pane `width` columns wide; 0 where it has none.
+pub fn side_width(width: u16) -> u16 {
+    if width >= 64 { (width * 2 / 5).clamp(24, 46) } else { 0 }
 }
 
 /// First column and width of the layer slider in a pane `width` columns wide.

@@ -69,7 +69,7 @@ fn playing_follows_the_clock_and_wraps() {
         pane.on_event(&ready(job, answer(&["en", "de"], 4, &[None]), true), cx)
     });
     pane.go(-9);
-    pane.speed = 1;
+    pane.speed.change(-1);
     let at = |s: f64| Duration::from_secs_f64(s);
     pane.toggle_play(at(10.0));
     let shown: Vec<usize> = [10.5, 11.0, 11.2, 12.0, 13.0, 14.0]

@@ -14,6 +14,7 @@ pub mod query;
 #[cfg(test)]
 pub mod shots;
 pub mod training;
+mod training_chart;
 
 use super::text::{put, width};
 use ratatui::buffer::Buffer;

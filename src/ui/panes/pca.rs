@@ -11,7 +11,7 @@
 
 use super::{pca_list, pca_side};
 use crate::app::library::language_index;
-use crate::app::panes::pca::{PcaPane, PcaView, SPEEDS, slider_track};
+use crate::app::panes::pca::{PcaPane, PcaView, side_width, slider_track};
 use crate::app::shared::Shared;
 use crate::app::{App, ThemeKind};
 use crate::engine::protocol::{PcaRun, Pooling};
@@ -24,11 +24,8 @@ use crate::ui::widgets::plot::PlotStyle;
 use crate::ui::widgets::scatter::{Class, Marks, Ranges, Scatter, ranges};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use std::time::Duration;
-
-/// Pane widths from which the table of pairs stands beside the scatter.
-const SIDE_FROM: u16 = 64;
 
 /// What the frame's title says after the pane's name.
 pub fn title(app: &App) -> String {
@@ -137,7 +134,7 @@ fn ready(buf: &mut Buffer, area: Rect, pane: &PcaPane, shared: &Shared, now: Dur
         PcaView::Matrix => pca_side::matrices(buf, body, pane, theme),
         PcaView::Table => pca_side::table(buf, body, pane, theme),
         PcaView::Scatter => {
-            let side = if body.width >= SIDE_FROM { (body.width * 2 / 5).clamp(24, 46) } else { 0 };
+            let side = side_width(body.width);
             let main = Rect { width: body.width - side, ..body };
             if pane.curve {
                 pca_side::curve(buf, main, pane, theme);
@@ -195,10 +192,9 @@ fn entries<'a>(pane: &'a PcaPane, shared: &Shared, theme: &Theme) -> Vec<Entry<'
 fn scatters(buf: &mut Buffer, area: Rect, scene: &Scene) {
     let pane = scene.pane;
     let Some(answer) = &pane.answer else { return };
-    let fitting = usize::from(area.width / 30).max(1);
     let shown: Vec<usize> = match pane.only {
         Some(run) => vec![run],
-        None => (0..answer.runs.len()).take(fitting).collect(),
+        None => (0..answer.runs.len()).take(pane.fitting()).collect(),
     };
     let width = area.width / shown.len().max(1) as u16;
     for (i, run) in shown.iter().enumerate() {
@@ -250,7 +246,7 @@ fn heading(
     let name = pane.run_names.get(run).map_or("", String::as_str);
     let id = answer.runs.get(run).and_then(|r| r.run);
     let name = text::ellipsize(name, usize::from(area.width) / 3, theme.glyphs.ascii);
-    let mut x = text::put(buf, area, area.x, area.y, &name, theme.run(id).patch(theme.strong()));
+    let mut x = text::put(buf, area, area.x, area.y, &name, theme.run(id).add_modifier(Modifier::BOLD));
     if let [a, b, ..] = layer.explained_variance_ratio[..] {
         let share = format!("  PC1 {:.0} %  PC2 {:.0} %", 100.0 * a, 100.0 * b);
         if text::width(&share) as u16 + x <= area.right() {
@@ -292,7 +288,7 @@ fn slider(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     text::put(buf, area, at, area.y, &knob.to_string(), theme.accent());
     let play = if theme.glyphs.ascii { ">" } else { "▸" };
     let (says, style) = match pane.playing {
-        Some(_) => (format!("{play} {}/s", SPEEDS[pane.speed.min(SPEEDS.len() - 1)]), theme.accent()),
+        Some(_) => (format!("{play} {}/s", pane.speed.layers_a_second()), theme.accent()),
         None => ("space plays".into(), theme.dim()),
     };
     text::put(buf, area, area.x + from + width + 2, area.y, &says, style);

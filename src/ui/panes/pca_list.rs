@@ -27,6 +27,11 @@ pub fn render(
     for y in panel.top()..panel.bottom() {
         text::put(buf, panel, panel.x, y, &blank, theme.raised());
     }
+    for at in panel.intersection(buf.area).positions() {
+        // What is underlined or reversed below would shine through.
+        buf[at].reset();
+        buf[at].set_style(theme.raised());
+    }
     let title = format!(" Languages in the plane: {}", chosen.codes(library).len());
     text::put(buf, panel, panel.x, panel.y, &title, theme.accent());
     let keys = " space marks   / done   esc done";

@@ -12,7 +12,7 @@ use crate::ui::widgets::plot::PlotStyle;
 use crate::ui::widgets::table::{Cell, Column, Table, scroll_to};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use std::borrow::Cow;
 
 /// The table of pairs, and below it, where there is room, the chosen pair's curve.
@@ -20,7 +20,12 @@ pub fn render(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let pairs = pane.pairs().len() as u16;
     let curve_rows = if area.height >= 20 && !pane.curve { (area.height / 2).max(10) } else { 0 };
     let table = Rect { height: (area.height - curve_rows).min(pairs + 3), ..area };
-    text::put(buf, table, table.x, table.y, pane.measure.name(), theme.strong());
+    let x = text::put(buf, table, table.x, table.y, pane.measure.name(), theme.strong());
+    if let (Alignment::Pearson, Some(answer)) = (pane.measure, &pane.answer) {
+        let fit = format!("  of PC1 fitted on {}", answer.fit_langs.join(" "));
+        let room = usize::from(table.right().saturating_sub(x));
+        text::put(buf, table, x, table.y, &text::ellipsize(&fit, room, theme.glyphs.ascii), theme.dim());
+    }
     let rows = Rect { y: table.y + 1, height: table.height.saturating_sub(1), ..table };
     pair_table(buf, rows, pane, theme);
     if curve_rows > 0 {
@@ -39,7 +44,7 @@ fn value(v: f64) -> String {
 
 fn interval(m: &Measure) -> String {
     match m.low.is_finite() && m.high.is_finite() {
-        true => format!("{}..{}", value(m.low), value(m.high)),
+        true => format!("[{} {}]", value(m.low), value(m.high)),
         false => String::new(),
     }
 }
@@ -89,6 +94,9 @@ fn pair_table(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     table.render(buf, area);
 }
 
+/// Characters of the base's curve and of the others', where colour does not tell.
+const MARKS: [&str; 2] = ["o", "*"];
+
 /// The chosen pair's measure over the layers, every run a curve; interval and control where they exist.
 pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let pairs = pane.pairs();
@@ -101,12 +109,19 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let of = |run: usize, f: fn(&Measure) -> f64| -> Vec<(f64, f64)> {
         series[run].iter().map(|(layer, m)| (*layer, f(m))).collect()
     };
+    // Without colour, characters tell the runs apart.
+    let plain = theme.glyphs.ascii || theme.ladder == Ladder::None;
     let control = of(0, |m| m.shuffled);
     let curves: Vec<[Vec<(f64, f64)>; 3]> = (0..series.len())
         .map(|run| [of(run, |m| m.value), of(run, |m| m.low), of(run, |m| m.high)])
         .collect();
-    let mut lines =
-        vec![Line { points: &control, style: theme.faint(), mark: '.', weight: 1, connected: true }];
+    let mut lines = vec![Line {
+        points: &control,
+        style: theme.faint(),
+        mark: '.',
+        weight: 1,
+        connected: true,
+    }];
     for (run, [value, low, high]) in curves.iter().enumerate() {
         let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
         let mark = if run == 0 { 'o' } else { '*' };
@@ -128,35 +143,44 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
         y_range: Some((low.min(0.0), high.max(1.0))),
         names: ("layer", ""),
         cursor: pane.layers().get(pane.at).map(|l| *l as f64),
-        style: PlotStyle { line: theme.faint(), label: theme.dim(), ascii: theme.glyphs.ascii },
+        style: PlotStyle { line: theme.faint(), label: theme.dim(), ascii: plain },
         lines,
         ..LineChart::default()
     };
     let x = text::put(buf, area, area.x, area.y, pair, theme.strong());
-    let title = format!(" {} over the layers", pane.measure.name());
-    text::put(
-        buf,
-        area,
-        x,
-        area.y,
-        &text::ellipsize(&title, usize::from(area.right() - x), true),
-        theme.dim(),
-    );
+    let mut x = text::put(buf, area, x + 1, area.y, pane.measure.name(), theme.dim()) + 2;
+    for (run, name) in pane.run_names.iter().enumerate() {
+        let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
+        let mark = if !plain { "━" } else { MARKS[run.min(1)] };
+        let name = text::ellipsize(name, 10, theme.glyphs.ascii);
+        x = text::put(buf, area, x, area.y, &format!("{mark} {name}"), theme.run(id)) + 2;
+    }
+    if control.iter().any(|p| p.1.is_finite()) {
+        let mark = if plain { "." } else { "━" };
+        text::put(buf, area, x, area.y, &format!("{mark} shuffled"), theme.faint());
+    }
     chart.render(buf, Rect { y: area.y + 1, height: area.height - 1, ..area });
 }
 
 /// Languages x languages, one matrix a run.
 pub fn matrices(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let langs = pane.answer.as_ref().map_or(&[][..], |a| &a.langs);
-    let needed = 4 + 5 * langs.len() as u16;
-    let fitting = usize::from(area.width / needed.max(1)).max(1);
+    let (width, height) = (5 + 5 * langs.len() as u16, 3 + langs.len() as u16);
+    let runs = pane.run_names.len() as u16;
+    let (across, down) = (area.width / width.max(1), area.height / height.max(1));
     let shown: Vec<usize> = match pane.only {
         Some(run) => vec![run],
-        None => (0..pane.run_names.len()).take(fitting).collect(),
+        None => (0..runs.min(across.max(down).max(1))).map(usize::from).collect(),
     };
-    let width = area.width / shown.len().max(1) as u16;
+    let n = shown.len().max(1) as u16;
     for (i, run) in shown.iter().enumerate() {
-        let at = Rect { x: area.x + i as u16 * width, width: width.saturating_sub(1), ..area };
+        let i = i as u16;
+        let at = match n <= across.max(1) {
+            true => {
+                Rect { x: area.x + i * (area.width / n), width: (area.width / n).saturating_sub(1), ..area }
+            }
+            false => Rect { y: area.y + i * (area.height / n), height: area.height / n, ..area },
+        };
         matrix(buf, at, *run, langs, pane, theme);
     }
 }
@@ -165,7 +189,7 @@ fn matrix(buf: &mut Buffer, area: Rect, run: usize, langs: &[String], pane: &Pca
     let Some(layer) = pane.layer(run) else { return };
     let name = pane.run_names.get(run).map_or("", String::as_str);
     let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
-    let x = text::put(buf, area, area.x, area.y, name, theme.run(id).patch(theme.strong()));
+    let x = text::put(buf, area, area.x, area.y, name, theme.run(id).add_modifier(Modifier::BOLD));
     let measure = format!("  {} at layer {}", pane.measure.name(), layer.layer);
     text::put(buf, area, x, area.y, &measure, theme.dim());
     let digits = theme.ladder == Ladder::None;
@@ -176,7 +200,7 @@ fn matrix(buf: &mut Buffer, area: Rect, run: usize, langs: &[String], pane: &Pca
         let pair = format!("{}-{}", langs[a.min(b)], langs[a.max(b)]);
         let measure = pane.measure.of(layer, &pair)?;
         let text = format!("{:.2}", measure.value).replacen("0.", ".", 1);
-        Some(HeatCell { value: measure.value.max(0.0), text: text.into() })
+        Some(HeatCell { value: measure.value.max(0.0), text: format!("{text:>4}").into() })
     };
     let chosen = pane.pairs().get(pane.pair).cloned().unwrap_or_default();
     let label = |i: usize| {
@@ -202,7 +226,7 @@ fn matrix(buf: &mut Buffer, area: Rect, run: usize, langs: &[String], pane: &Pca
         heat: &|v| if digits { Style::new() } else { theme.heat(v as f32) },
         digits: false,
         cursor,
-        cursor_style: theme.selection(),
+        cursor_style: Style::new().add_modifier(Modifier::REVERSED),
         missing: theme.faint(),
         ascii: theme.glyphs.ascii,
     };

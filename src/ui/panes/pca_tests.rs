@@ -29,7 +29,7 @@ fn layer(langs: &[String], layer: usize, last: usize, aligned: bool) -> PcaLayer
         out.points.insert(lang.clone(), (0..32).map(point).collect());
         for (j, other) in langs.iter().enumerate().skip(i + 1) {
             let pair = format!("{lang}-{other}");
-            let v = 1.0 - apart * (0.4 + 0.1 * (j - i) as f64);
+            let v = (1.0 - apart * (0.4 + 0.1 * (j - i) as f64)).max(-0.4);
             out.pearson.insert(pair.clone(), v);
             let m = Measure { value: v * 0.9, low: v * 0.9 - 0.08, high: v * 0.9 + 0.05, shuffled: 0.11 };
             for measures in [&mut out.cka, &mut out.cosine_gap, &mut out.mexa] {
@@ -40,7 +40,7 @@ fn layer(langs: &[String], layer: usize, last: usize, aligned: bool) -> PcaLayer
     out
 }
 
-fn ready(shared: &Shared, all: bool, actions: &[Action]) -> PcaPane {
+fn ready(shared: &Shared, width: u16, all: bool, actions: &[Action]) -> PcaPane {
     let (mut pane, mut jobs) = (PcaPane::default(), Jobs::default());
     if all {
         pane.languages.preset(2, &*shared.library);
@@ -56,6 +56,7 @@ fn ready(shared: &Shared, all: bool, actions: &[Action]) -> PcaPane {
     let answer =
         PcaAnswer { fit_langs: langs.clone(), langs: langs.clone(), n: 32, runs, ..PcaAnswer::default() };
     acted(shared, &mut jobs, 2.0, |cx| {
+        pane.on_area(width, 24, cx);
         pane.on_event(&Event::PcaReady { job: *job, answer, complete: true }, cx);
         actions.iter().for_each(|a| _ = pane.on_action(*a, cx));
     });
@@ -74,7 +75,7 @@ fn snapshots() {
     for (w, h) in [(80, 24), (160, 48)] {
         for (name, theme) in shots::themes() {
             let shared = shared(26, &["zh2en"]);
-            let pane = ready(&shared, false, &[]);
+            let pane = ready(&shared, w, false, &[]);
             let name = format!("pca_{w}x{h}_{name}");
             let buf = shot(&name, w, h, &theme, &pane, &shared);
             if name.ends_with("nocolour") {
@@ -102,7 +103,7 @@ fn snapshots_of_the_other_views() {
         ("list", 80, 24, false, &[A::ToggleLanguages]),
     ];
     for (name, w, h, all, actions) in views {
-        let pane = ready(&shared, all, actions);
+        let pane = ready(&shared, w, all, actions);
         let name = format!("pca_{name}");
         let buf = shot(&name, w, h, theme, &pane, &shared);
         insta::assert_snapshot!(name, shots::lines(&buf));
@@ -133,7 +134,7 @@ fn empty_loading_and_error_say_what_to_do() {
     shared.model = None;
     assert!(text(&PcaPane::default(), &shared).contains("Press m"));
     let shared = crate::app::panes::fixtures::shared(26, &[]);
-    let mut pane = ready(&shared, false, &[]);
+    let mut pane = ready(&shared, 80, false, &[]);
     pane.outdated = true;
     assert!(text(&pane, &shared).contains("c computes again"));
 }
@@ -142,7 +143,7 @@ fn empty_loading_and_error_say_what_to_do() {
 fn the_mouse_reads_a_point() {
     let theme = &shots::themes()[0].1;
     let shared = shared(26, &[]);
-    let mut pane = ready(&shared, false, &[]);
+    let mut pane = ready(&shared, 80, false, &[]);
     let screen = |pane: &PcaPane| {
         shots::screen(80, 24, theme, |buf, area| draw(buf, area, pane, &shared, Duration::ZERO, theme))
     };
@@ -164,7 +165,7 @@ fn any_size_is_harmless() {
     let sets: [&[Action]; 5] =
         [&[], &[A::Open], &[A::Open, A::Open], &[A::ToggleCurve], &[A::ToggleLanguages]];
     for actions in sets {
-        let mut pane = ready(&shared, false, actions);
+        let mut pane = ready(&shared, 80, false, actions);
         pane.mouse = Some((3, 3));
         for (w, h) in [(0, 0), (1, 1), (8, 3), (20, 4), (70, 5), (24, 40)] {
             shot("tiny", w.max(1), h.max(1), theme, &pane, &shared);

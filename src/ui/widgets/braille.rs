@@ -11,8 +11,10 @@ pub struct Braille {
     width: usize,
     height: usize,
     classes: usize,
+    /// Per cell and class.
     dots: Vec<u8>,
     votes: Vec<u16>,
+    exclusive: bool,
 }
 
 /// Bit of the dot at column x, row y of a cell (Unicode's braille numbering).
@@ -23,7 +25,15 @@ impl Braille {
     pub fn new(width: u16, height: u16, classes: usize) -> Self {
         let (width, height) = (usize::from(width), usize::from(height));
         let cells = width * height;
-        Self { width, height, classes, dots: vec![0; cells], votes: vec![0; cells * classes] }
+        let (dots, votes) = (vec![0; cells * classes], vec![0; cells * classes]);
+        Self { width, height, classes, dots, votes, exclusive: false }
+    }
+
+    /// A cell shows only the dots of the class whose style it takes: for curves that shall stay crisp
+    /// where they cross.
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
     }
 
     /// Columns of dots: 2 a cell.
@@ -48,7 +58,7 @@ impl Braille {
             return;
         }
         let cell = y / 4 * self.width + x / 2;
-        self.dots[cell] |= BITS[x % 2][y % 4];
+        self.dots[cell * self.classes + class] |= BITS[x % 2][y % 4];
         let votes = &mut self.votes[cell * self.classes + class];
         *votes = votes.saturating_add(weight);
     }
@@ -98,7 +108,9 @@ impl Braille {
         for row in 0..area.height.min(self.height as u16) {
             for column in 0..area.width.min(self.width as u16) {
                 let Some(class) = self.class_at(column, row) else { continue };
-                let dots = self.dots[usize::from(row) * self.width + usize::from(column)];
+                let cell = (usize::from(row) * self.width + usize::from(column)) * self.classes;
+                let all = &self.dots[cell..cell + self.classes];
+                let dots = if self.exclusive { all[class] } else { all.iter().fold(0, |a, b| a | b) };
                 let symbol = match ascii {
                     false => char::from_u32(0x2800 + u32::from(dots)).unwrap_or(' '),
                     true => marks.get(class).copied().unwrap_or(match dots.count_ones() {
@@ -158,6 +170,8 @@ mod tests {
         assert_eq!(canvas.class_at(0, 0), Some(0), "a tie goes to the lower class");
         canvas.vote(1, 2, 1, 3);
         assert_eq!(canvas.class_at(0, 0), Some(1));
+        assert_eq!(shown(&canvas, 1, 1, false), "⠳");
+        assert_eq!(shown(&canvas.exclusive(), 1, 1, false), "⠰");
     }
 
     #[test]

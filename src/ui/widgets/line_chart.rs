@@ -59,6 +59,12 @@ impl LineChart<'_> {
 
     /// Draws axes and curves; nothing where there is no point to draw.
     pub fn render(&self, buf: &mut Buffer, area: Rect) {
+        self.render_marked(buf, area, &[]);
+    }
+
+    /// As [`LineChart::render`]; every point of the series (by their index) in `marked` gets a character
+    /// over the curves: for sparse ones.
+    pub fn render_marked(&self, buf: &mut Buffer, area: Rect, marked: &[(usize, char)]) {
         let area = area.intersection(buf.area);
         let Some(plot) = self.plot(area) else { return };
         plot.axes(buf, area, (self.names.0, ""), self.zero_line, self.style);
@@ -67,13 +73,19 @@ impl LineChart<'_> {
                 text::put(buf, plot.inner, x, y, if self.style.ascii { ":" } else { "┊" }, self.style.label);
             }
         }
-        let mut canvas = Braille::new(plot.inner.width, plot.inner.height, self.lines.len());
+        let mut canvas = Braille::new(plot.inner.width, plot.inner.height, self.lines.len()).exclusive();
         for (class, line) in self.lines.iter().enumerate() {
             trace(&mut canvas, &plot, line, class);
         }
         let styles: Vec<Style> = self.lines.iter().map(|l| l.style).collect();
         let marks: Vec<char> = self.lines.iter().map(|l| l.mark).collect();
         canvas.render(buf, plot.inner, &styles, &marks, self.style.ascii);
+        for (index, mark) in marked {
+            let Some(line) = self.lines.get(*index) else { continue };
+            for at in line.points.iter().filter_map(|p| plot.cell(p.0, p.1)) {
+                buf[at].set_char(*mark).set_style(line.style);
+            }
+        }
         text::put(buf, plot.inner, plot.inner.x + 1, plot.inner.y, self.names.1, self.style.label);
     }
 }
