@@ -84,12 +84,13 @@ pub struct Scene {
     height: f64,
     title: String,
     body: String,
+    words: String,
 }
 
 impl Scene {
     /// An empty white picture; `title` is what a screen reader or a tooltip says.
     pub fn new(width: f64, height: f64, title: &str) -> Self {
-        Self { width, height, title: title.into(), body: String::new() }
+        Self { width, height, title: title.into(), body: String::new(), words: String::new() }
     }
 
     /// Width and height in pixels.
@@ -170,8 +171,14 @@ impl Scene {
         ));
     }
 
+    /// All text in the picture, run together.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
     /// Text whose baseline passes through the point.
     pub fn text(&mut self, at: (f64, f64), text: &str, font: Font) {
+        self.words.push_str(text);
         let anchor = match font.anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
