@@ -1,0 +1,203 @@
+//! Number formats of weights as files hold them, and widening them to f32.
+
+use crate::error::{Error, Result};
+use candle_core::quantized::k_quants::{
+    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+    GgmlType,
+};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
+
+/// A storage format: plain floats, or ggml's blocks of 32 or 256 numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    F32,
+    F16,
+    Bf16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q2K,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
+}
+
+impl Format {
+    /// ggml's type number, as a GGUF file states it.
+    pub fn from_ggml(id: u32) -> Option<Self> {
+        Some(match id {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Q4_0,
+            3 => Self::Q4_1,
+            6 => Self::Q5_0,
+            7 => Self::Q5_1,
+            8 => Self::Q8_0,
+            10 => Self::Q2K,
+            11 => Self::Q3K,
+            12 => Self::Q4K,
+            13 => Self::Q5K,
+            14 => Self::Q6K,
+            30 => Self::Bf16,
+            _ => return None,
+        })
+    }
+
+    /// The field's usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q8_0 => "Q8_0",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
+            Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
+    /// Numbers in one block.
+    pub fn block_len(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
+        }
+    }
+
+    /// Bytes of one block.
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+            Self::Q2K => 84,
+            Self::Q3K => 110,
+            Self::Q4K => 144,
+            Self::Q5K => 176,
+            Self::Q6K => 210,
+        }
+    }
+
+    /// Alignment that widening needs of the first byte.
+    pub fn alignment(self) -> usize {
+        if self == Self::F32 { 4 } else { 2 }
+    }
+
+    /// Bytes of `count` numbers; `None` if they do not fill whole blocks or the product overflows.
+    pub fn bytes_for(self, count: usize) -> Option<usize> {
+        let block = self.block_len();
+        if count % block != 0 {
+            return None;
+        }
+        (count / block).checked_mul(self.block_bytes())
+    }
+
+    /// Widens `out.len()` numbers from `bytes`, which hold exactly that many and are aligned.
+    pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        match self {
+            Self::F32 => out.copy_from_slice(cast::<f32>(bytes)),
+            Self::F16 => cast::<f16>(bytes).convert_to_f32_slice(out),
+            Self::Bf16 => {
+                for (o, x) in out.iter_mut().zip(cast::<bf16>(bytes)) {
+                    *o = f32::from_bits(u32::from(x.to_bits()) << 16);
+                }
+            }
+            Self::Q4_0 => BlockQ4_0::to_float(cast(bytes), out),
+            Self::Q4_1 => BlockQ4_1::to_float(cast(bytes), out),
+            Self::Q5_0 => BlockQ5_0::to_float(cast(bytes), out),
+            Self::Q5_1 => BlockQ5_1::to_float(cast(bytes), out),
+            Self::Q8_0 => BlockQ8_0::to_float(cast(bytes), out),
+            Self::Q2K => BlockQ2K::to_float(cast(bytes), out),
+            Self::Q3K => BlockQ3K::to_float(cast(bytes), out),
+            Self::Q4K => BlockQ4K::to_float(cast(bytes), out),
+            Self::Q5K => BlockQ5K::to_float(cast(bytes), out),
+            Self::Q6K => BlockQ6K::to_float(cast(bytes), out),
+        }
+    }
+
+    /// [`Format::widen`] into a new vector of `count` numbers.
+    ///
+    /// # Errors
+    /// Where `bytes` is not exactly as long as `count` numbers take.
+    pub fn widen_all(self, bytes: &[u8], count: usize) -> Result<Vec<f32>> {
+        if self.bytes_for(count) != Some(bytes.len()) {
+            return Err(Error::failed(format!(
+                "{} bytes cannot hold {count} numbers of {}",
+                bytes.len(),
+                self.name()
+            )));
+        }
+        let mut out = vec![0f32; count];
+        if bytes.as_ptr() as usize % self.alignment() == 0 {
+            self.widen(bytes, &mut out);
+        } else {
+            let mut aligned = vec![0f32; bytes.len().div_ceil(4)];
+            let copy = bytes_of_mut(&mut aligned);
+            copy[..bytes.len()].copy_from_slice(bytes);
+            self.widen(&copy[..bytes.len()], &mut out);
+        }
+        Ok(out)
+    }
+}
+
+/// The bytes of a slice of floats.
+pub fn bytes_of(xs: &[f32]) -> &[u8] {
+    // SAFETY: any f32 is four valid bytes and u8 has no alignment.
+    unsafe { std::slice::from_raw_parts(xs.as_ptr().cast(), size_of_val(xs)) }
+}
+
+/// The bytes of a slice of floats, writable (every bit pattern is a valid f32).
+pub fn bytes_of_mut(xs: &mut [f32]) -> &mut [u8] {
+    // SAFETY: as above, and any bytes are a valid f32.
+    unsafe { std::slice::from_raw_parts_mut(xs.as_mut_ptr().cast(), size_of_val(xs)) }
+}
+
+/// Bytes seen as whole elements of `T`.
+fn cast<T>(bytes: &[u8]) -> &[T] {
+    assert!(bytes.len() % size_of::<T>() == 0 && bytes.as_ptr() as usize % align_of::<T>() == 0);
+    // SAFETY: length and alignment are checked; every T used here is plain data valid for any bits.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_sizes_are_those_of_the_block_types() {
+        assert_eq!(Format::Q4_0.block_bytes(), size_of::<BlockQ4_0>());
+        assert_eq!(Format::Q4_1.block_bytes(), size_of::<BlockQ4_1>());
+        assert_eq!(Format::Q5_0.block_bytes(), size_of::<BlockQ5_0>());
+        assert_eq!(Format::Q5_1.block_bytes(), size_of::<BlockQ5_1>());
+        assert_eq!(Format::Q8_0.block_bytes(), size_of::<BlockQ8_0>());
+        assert_eq!(Format::Q2K.block_bytes(), size_of::<BlockQ2K>());
+        assert_eq!(Format::Q3K.block_bytes(), size_of::<BlockQ3K>());
+        assert_eq!(Format::Q4K.block_bytes(), size_of::<BlockQ4K>());
+        assert_eq!(Format::Q5K.block_bytes(), size_of::<BlockQ5K>());
+        assert_eq!(Format::Q6K.block_bytes(), size_of::<BlockQ6K>());
+    }
+
+    #[test]
+    fn unaligned_and_short_input() {
+        let xs = [1f32, -2.5, 3e-9];
+        let mut shifted = vec![0u8];
+        shifted.extend_from_slice(bytes_of(&xs));
+        assert_eq!(Format::F32.widen_all(&shifted[1..], 3).unwrap(), xs);
+        assert!(Format::F32.widen_all(&shifted[2..], 3).is_err());
+        assert!(Format::Q4_0.widen_all(&[0; 18], 31).is_err());
+    }
+}

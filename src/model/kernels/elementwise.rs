@@ -1,0 +1,265 @@
+//! What lies between the products: norms, rotary embeddings, gated activations, residual adds.
+//!
+//! All work on feature-major [`Mat`]s, along vectors of tokens.
+
+use super::mat::{LINE, Mat, SendPtr};
+use crate::model::config::Activation;
+use crate::multiversion;
+use rayon::prelude::*;
+
+/// e^x by a polynomial on [-ln2/2, ln2/2] (Cephes' coefficients; relative error below 2e-7), branch-free so
+/// that loops over it vectorise. Below -87.3 it gives 0, above 88.3 it stays at the largest finite power.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    let clamped = x.clamp(-87.3, 88.3);
+    let n = (clamped * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+    let r = clamped - n * 0.693_359_4 - n * -2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_2e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 5e-1;
+    let y = p * r * r + r + 1.0;
+    let scaled = y * f32::from_bits(((n as i32 + 127) << 23) as u32);
+    if x < -87.3 { 0.0 } else { scaled }
+}
+
+/// tanh through [`exp`]; absolute error below 3e-7.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
+#[inline(always)]
+fn activate(kind: Activation, x: f32) -> f32 {
+    match kind {
+        Activation::Silu => x / (1.0 + exp(-x)),
+        // sqrt(2/pi) (x + 0.044715 x^3), as torch's gelu(approximate="tanh")
+        Activation::GeluTanh => 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x))),
+    }
+}
+
+multiversion! {
+    /// `gate = act(gate) * up`, number by number.
+    fn gate_slice(kind: Activation, gate: &mut [f32], up: &[f32]) {
+        match kind {
+            Activation::Silu => {
+                for (g, u) in gate.iter_mut().zip(up) {
+                    *g = activate(Activation::Silu, *g) * u;
+                }
+            }
+            Activation::GeluTanh => {
+                for (g, u) in gate.iter_mut().zip(up) {
+                    *g = activate(Activation::GeluTanh, *g) * u;
+                }
+            }
+        }
+    }
+}
+
+/// `gate = act(gate) * up`, the middle of a gated MLP; both `[intermediate, tokens]`.
+pub fn gated(kind: Activation, gate: &mut Mat, up: &Mat) {
+    assert!(gate.rows() == up.rows() && gate.stride() == up.stride());
+    let piece = (gate.flat().len() / (rayon::current_num_threads() * 4)).next_multiple_of(LINE).max(4096);
+    gate.flat_mut()
+        .par_chunks_mut(piece)
+        .zip(up.flat().par_chunks(piece))
+        .for_each(|(g, u)| gate_slice(kind, g, u));
+}
+
+/// How a norm's result is used.
+pub enum NormOut<'a> {
+    /// The normed activations.
+    Write(&'a mut Mat),
+    /// Added to a residual stream (Gemma's post-norms).
+    AddTo(&'a mut Mat),
+}
+
+multiversion! {
+    /// Norm of one strip of up to `STRIP` tokens; see [`rms_norm`].
+    fn norm_strip(x: *const f32, x_row: usize, rows: usize, n: usize, w: &[f32], plus: f32, eps: f32,
+                  out: *mut f32, out_row: usize, add: bool) {
+        let mut sums = [0f32; STRIP];
+        for r in 0..rows {
+            // SAFETY: the caller gives a strip inside both matrices and exclusive use of `out`'s strip.
+            let xs = unsafe { std::slice::from_raw_parts(x.add(r * x_row), n) };
+            for (s, v) in sums[..n].iter_mut().zip(xs) {
+                *s += v * v;
+            }
+        }
+        for s in &mut sums[..n] {
+            *s = 1.0 / (*s / rows as f32 + eps).sqrt();
+        }
+        for r in 0..rows {
+            let factor = w[r] + plus;
+            // SAFETY: as above; where x and out are the same memory they are only used number by number.
+            unsafe {
+                for c in 0..n {
+                    let v = *x.add(r * x_row + c) * sums[c] * factor;
+                    let o = out.add(r * out_row + c);
+                    *o = if add { *o + v } else { v };
+                }
+            }
+        }
+    }
+}
+
+const STRIP: usize = 2 * LINE;
+
+/// RMSNorm over features (Zhang & Sennrich 2019): `x / sqrt(mean(x^2) + eps) * (w + plus)`, `w [rows]`, where
+/// `plus` is 1 for Gemma's own checkpoints and 0 otherwise.
+pub fn rms_norm(x: &Mat, w: &[f32], plus: f32, eps: f64, out: NormOut) {
+    let (out, add) = match out {
+        NormOut::Write(m) => (m, false),
+        NormOut::AddTo(m) => (m, true),
+    };
+    assert!(x.rows() == out.rows() && x.stride() == out.stride() && w.len() == x.rows());
+    let (src, dst) = (SendPtr(x.flat().as_ptr().cast_mut()), SendPtr(out.flat_mut().as_mut_ptr()));
+    norm_groups(src, dst, x.stride(), x.rows(), 1, x.cols(), w, plus, eps, add);
+}
+
+/// RMSNorm of each head by itself, in place: `x [heads * dim, tokens]`, `w [dim]`.
+pub fn head_norm(x: &mut Mat, dim: usize, w: &[f32], plus: f32, eps: f64) {
+    assert!(x.rows() % dim == 0 && w.len() == dim);
+    let (stride, groups, cols) = (x.stride(), x.rows() / dim, x.cols());
+    let p = SendPtr(x.flat_mut().as_mut_ptr());
+    norm_groups(p, p, stride, dim, groups, cols, w, plus, eps, false);
+}
+
+#[expect(clippy::too_many_arguments, reason = "one private kernel behind two readable faces")]
+fn norm_groups(
+    src: SendPtr,
+    dst: SendPtr,
+    stride: usize,
+    rows: usize,
+    groups: usize,
+    cols: usize,
+    w: &[f32],
+    plus: f32,
+    eps: f64,
+    add: bool,
+) {
+    let strips = cols.div_ceil(STRIP);
+    (0..groups * strips).into_par_iter().for_each(|i| {
+        let (group, from) = (i / strips, (i % strips) * STRIP);
+        let at = group * rows * stride + from;
+        let n = STRIP.min(cols - from);
+        // SAFETY: strips are disjoint columns of disjoint groups of rows.
+        let (x, o) = unsafe { (src.get().cast_const().add(at), dst.get().add(at)) };
+        norm_strip(x, stride, rows, n, w, plus, eps as f32, o, stride, add);
+    });
+}
+
+/// Angles of the rotary embedding for a run of positions: `[2 * dim / 2][tokens]`, cosines then sines.
+pub struct Angles {
+    pub cos: Mat,
+    pub sin: Mat,
+}
+
+impl Angles {
+    /// For the given positions and inverse frequencies `[dim / 2]`.
+    pub fn new(inverse: &[f64], positions: &[usize]) -> Self {
+        let mut cos = Mat::zeros(inverse.len(), positions.len());
+        let mut sin = Mat::zeros(inverse.len(), positions.len());
+        for (i, f) in inverse.iter().enumerate() {
+            let (c, s) = (cos.row_mut(i), sin.row_mut(i));
+            for (t, p) in positions.iter().enumerate() {
+                // f32 as the reference library does it: position times frequency is rounded before the cosine.
+                let angle = f64::from(*p as f32 * *f as f32);
+                c[t] = angle.cos() as f32;
+                s[t] = angle.sin() as f32;
+            }
+        }
+        Self { cos, sin }
+    }
+}
+
+multiversion! {
+    fn rotate(a: &mut [f32], b: &mut [f32], cos: &[f32], sin: &[f32], scale: f32) {
+        for i in 0..a.len() {
+            let (x, y) = (a[i], b[i]);
+            a[i] = (x * cos[i] - y * sin[i]) * scale;
+            b[i] = (y * cos[i] + x * sin[i]) * scale;
+        }
+    }
+}
+
+/// Rotary embedding (Su et al. 2021) in the half-split layout of Hugging Face, in place, times `scale`:
+/// `x [heads * dim, tokens]`.
+pub fn rope(x: &mut Mat, dim: usize, angles: &Angles, scale: f32) {
+    let (half, stride, cols) = (dim / 2, x.stride(), x.cols());
+    assert!(x.rows() % dim == 0 && angles.cos.rows() == half && angles.cos.cols() == cols);
+    x.flat_mut()[..].par_chunks_mut(dim * stride).for_each(|head| {
+        if head.len() < dim * stride {
+            return; // the slack behind the last row
+        }
+        let (first, second) = head.split_at_mut(half * stride);
+        for i in 0..half {
+            let (a, b) = (&mut first[i * stride..][..cols], &mut second[i * stride..][..cols]);
+            rotate(a, b, angles.cos.row(i), angles.sin.row(i), scale);
+        }
+    });
+}
+
+/// `x += y`, all numbers.
+pub fn add(x: &mut Mat, y: &Mat) {
+    assert!(x.rows() == y.rows() && x.stride() == y.stride());
+    x.flat_mut().par_chunks_mut(1 << 14).zip(y.flat().par_chunks(1 << 14)).for_each(|(a, b)| {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+    });
+}
+
+/// Adds `bias [rows]` to every token.
+pub fn add_bias(x: &mut Mat, bias: &[f32]) {
+    assert_eq!(x.rows(), bias.len());
+    for (r, b) in bias.iter().enumerate() {
+        for v in x.row_mut(r) {
+            *v += b;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_and_tanh_are_accurate() {
+        for i in -8800..8800 {
+            let x = i as f32 * 0.01;
+            let want = f64::from(x).exp();
+            if x > -87.0 {
+                assert!((f64::from(exp(x)) / want - 1.0).abs() < 4e-7, "exp({x})");
+            }
+            assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 5e-7, "tanh({x})");
+        }
+        assert_eq!(exp(-1000.0), 0.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert!(exp(1000.0).is_finite());
+    }
+
+    #[test]
+    fn norms_agree_with_the_formula() {
+        let (rows, cols) = (24, 37);
+        let xs: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17) as f32) - 8.0).collect();
+        let x = Mat::from_tokens(rows, cols, &xs);
+        let w: Vec<f32> = (0..rows).map(|i| i as f32 * 0.1).collect();
+        let mut out = Mat::zeros(rows, cols);
+        rms_norm(&x, &w, 1.0, 1e-6, NormOut::Write(&mut out));
+        for t in 0..cols {
+            let token = &xs[t * rows..][..rows];
+            let ms: f32 = token.iter().map(|v| v * v).sum::<f32>() / rows as f32;
+            for r in 0..rows {
+                let want = token[r] / (ms + 1e-6).sqrt() * (1.0 + w[r]);
+                assert!((out.row(r)[t] - want).abs() < 1e-5);
+            }
+        }
+        let mut heads = x.clone();
+        head_norm(&mut heads, 8, &w[..8], 0.0, 1e-6);
+        let ms: f32 = xs[8..16].iter().map(|v| v * v).sum::<f32>() / 8.0;
+        assert!((heads.row(9)[0] - xs[9] / (ms + 1e-6).sqrt() * w[1]).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,122 @@
+//! A feature-major matrix of activations.
+
+/// Sixteen floats on a cache line of their own.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Floats in a cache line.
+pub const LINE: usize = 16;
+
+/// `[rows, cols]` with `cols` (tokens) contiguous; rows begin on cache lines, an odd number of lines apart so
+/// that walking down a column does not fall on the same cache sets. The padding holds numbers without meaning.
+#[derive(Clone)]
+pub struct Mat {
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    data: Vec<Line>,
+}
+
+impl Mat {
+    /// All zeros.
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        let lines = cols.div_ceil(LINE).max(1) | 1;
+        // Slack at the end lets a tile that starts inside a row read whole vectors.
+        let data = vec![Line([0.0; LINE]); rows * lines + 3];
+        Self { rows, cols, stride: lines * LINE, data }
+    }
+
+    /// From token-major `[cols, rows]` numbers.
+    pub fn from_tokens(rows: usize, cols: usize, xs: &[f32]) -> Self {
+        assert_eq!(xs.len(), rows * cols);
+        let mut out = Self::zeros(rows, cols);
+        for (c, token) in xs.chunks_exact(rows.max(1)).enumerate() {
+            out.set_column(c, token);
+        }
+        out
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Floats from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Row `r`'s first `cols` numbers.
+    pub fn row(&self, r: usize) -> &[f32] {
+        &self.flat()[r * self.stride..][..self.cols]
+    }
+
+    /// Row `r`, writable.
+    pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
+        let (stride, cols) = (self.stride, self.cols);
+        &mut self.flat_mut()[r * stride..][..cols]
+    }
+
+    /// Everything, padding included.
+    pub fn flat(&self) -> &[f32] {
+        // SAFETY: Line is sixteen f32 without padding.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr().cast(), self.data.len() * LINE) }
+    }
+
+    /// Everything, padding included, writable.
+    pub fn flat_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_mut_ptr().cast(), self.data.len() * LINE) }
+    }
+
+    /// Column `c` (one token's vector), `[rows]`.
+    pub fn column(&self, c: usize) -> Vec<f32> {
+        assert!(c < self.cols);
+        let flat = self.flat();
+        (0..self.rows).map(|r| flat[r * self.stride + c]).collect()
+    }
+
+    /// Writes column `c`.
+    pub fn set_column(&mut self, c: usize, xs: &[f32]) {
+        assert!(c < self.cols && xs.len() == self.rows);
+        let stride = self.stride;
+        let flat = self.flat_mut();
+        for (r, x) in xs.iter().enumerate() {
+            flat[r * stride + c] = *x;
+        }
+    }
+
+    /// A copy of columns `from..to`.
+    pub fn columns(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.cols);
+        let mut out = Self::zeros(self.rows, to - from);
+        for r in 0..self.rows {
+            out.row_mut(r).copy_from_slice(&self.row(r)[from..to]);
+        }
+        out
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<Line>()
+    }
+}
+
+/// A pointer that may cross threads; whoever uses it writes disjoint places.
+#[derive(Clone, Copy)]
+pub struct SendPtr(pub *mut f32);
+// SAFETY: the kernels that share it partition their output by rows or columns.
+unsafe impl Send for SendPtr {}
+// SAFETY: as above.
+unsafe impl Sync for SendPtr {}
+
+impl SendPtr {
+    /// The pointer (a method, so that closures capture the whole wrapper).
+    pub fn get(self) -> *mut f32 {
+        self.0
+    }
+}

@@ -1,0 +1,263 @@
+//! Products with weights that stay in their file's own format.
+
+use super::mat::{Mat, SendPtr};
+use super::simd::simd;
+use super::tile::{Tile, Tiles};
+use crate::error::{Error, Result};
+use crate::model::format::{Format, bytes_of};
+use memmap2::Mmap;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where the bytes of a weight are.
+#[derive(Clone)]
+enum Bytes {
+    /// Read from the file's map as needed: no copy in memory.
+    Mapped(Arc<Mmap>, Range<usize>),
+    Floats(Arc<Vec<f32>>),
+    /// Anything else, kept in 64-bit words for alignment, with the true length in bytes.
+    Words(Arc<Vec<u64>>, usize),
+}
+
+/// A linear layer's weights `[out, in]`, row-major, in any [`Format`].
+#[derive(Clone)]
+pub struct CpuWeight {
+    pub format: Format,
+    pub out: usize,
+    pub inp: usize,
+    bytes: Bytes,
+}
+
+impl CpuWeight {
+    /// Weights that are read from a file's map.
+    ///
+    /// # Errors
+    /// Where the range does not hold `[out, inp]` numbers or is not aligned for its format.
+    pub fn mapped(
+        map: Arc<Mmap>,
+        range: Range<usize>,
+        format: Format,
+        out: usize,
+        inp: usize,
+    ) -> Result<Self> {
+        let fits = range.end <= map.len() && format.bytes_for(inp).map(|b| b * out) == Some(range.len());
+        if !fits {
+            return Err(Error::failed(format!(
+                "{} bytes do not hold [{out}, {inp}] {}",
+                range.len(),
+                format.name()
+            )));
+        }
+        if (map.as_ptr() as usize + range.start) % format.alignment() != 0 {
+            // Widened formats need alignment that a careless writer may not have kept.
+            return Ok(Self::copied(&map[range], format, out, inp));
+        }
+        Ok(Self { format, out, inp, bytes: Bytes::Mapped(map, range) })
+    }
+
+    /// Weights copied from bytes.
+    pub fn copied(raw: &[u8], format: Format, out: usize, inp: usize) -> Self {
+        let mut words = vec![0u64; raw.len().div_ceil(8)];
+        // SAFETY: u64 is plain data and the vector is at least as long as `raw`.
+        let dst = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), raw.len()) };
+        dst.copy_from_slice(raw);
+        Self { format, out, inp, bytes: Bytes::Words(Arc::new(words), raw.len()) }
+    }
+
+    /// Weights from f32 numbers.
+    pub fn floats(xs: Vec<f32>, out: usize, inp: usize) -> Self {
+        assert_eq!(xs.len(), out * inp);
+        Self { format: Format::F32, out, inp, bytes: Bytes::Floats(Arc::new(xs)) }
+    }
+
+    /// All bytes, rows one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Mapped(map, range) => &map[range.clone()],
+            Bytes::Floats(xs) => bytes_of(xs),
+            // SAFETY: the words hold at least that many bytes.
+            Bytes::Words(words, n) => unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), *n) },
+        }
+    }
+
+    /// Bytes of one row.
+    fn row_bytes(&self) -> usize {
+        self.inp / self.format.block_len() * self.format.block_bytes()
+    }
+
+    /// Widens columns `from..from + out.len()` of row `r` (block-aligned) into `out`.
+    pub fn widen_row(&self, r: usize, from: usize, out: &mut [f32]) {
+        let (len, size) = (self.format.block_len(), self.format.block_bytes());
+        let start = r * self.row_bytes() + from / len * size;
+        self.format.widen(&self.bytes()[start..start + out.len() / len * size], out);
+    }
+
+    /// Row `r` as f32, `[in]`.
+    pub fn row(&self, r: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.inp];
+        self.widen_row(r, 0, &mut out);
+        out
+    }
+}
+
+/// Numbers of a row that are widened at a time: whole blocks of every format, small enough for the L2 cache.
+const WIDE: usize = 1024;
+/// Depth of one pass over a tile, so that its slice of activations stays in the L1 cache.
+const DEPTH: usize = 176;
+/// Most rows of weights in one task.
+const ROWS: usize = 64;
+/// Most tokens in one pass, so that their slice stays in the L2 cache.
+const TOKENS: usize = 768;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One product of a group that shares its input.
+pub struct Job<'a> {
+    pub w: &'a CpuWeight,
+    /// `[out, tokens]`, overwritten.
+    pub y: &'a mut Mat,
+}
+
+/// `y = w x` for every job: `x [in, tokens]`, `y [out, tokens]`. Jobs run together so that small ones fill
+/// the threads. Runs on the current rayon pool.
+pub fn matmul(x: &Mat, jobs: &mut [Job]) {
+    let threads = rayon::current_num_threads();
+    let total: usize = jobs.iter().map(|j| j.w.out).sum();
+    let rows = (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS);
+    let mut tasks = Vec::new();
+    for job in jobs.iter_mut() {
+        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && x.cols() == job.y.cols());
+        let (stride, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
+        tasks.extend((0..job.w.out).step_by(rows).map(|r| (job.w, r, rows.min(job.w.out - r), y, stride)));
+    }
+    tasks.into_par_iter().for_each(|(w, first, rows, y, stride)| {
+        // SAFETY: tasks cover disjoint rows of their own output, which is as wide as x.
+        let y = unsafe { y.get().add(first * stride) };
+        SCRATCH.with_borrow_mut(|scratch| rows_times(w, first, rows, x, y, stride, scratch));
+    });
+}
+
+/// Rows `first..first + rows` of the product, into `y` (which points at its row `first`).
+fn rows_times(
+    w: &CpuWeight,
+    first: usize,
+    rows: usize,
+    x: &Mat,
+    y: *mut f32,
+    y_row: usize,
+    scratch: &mut Vec<f32>,
+) {
+    let (direct, x_stride) = (w.format == Format::F32, x.stride());
+    if !direct {
+        scratch.resize(ROWS * WIDE, 0.0);
+    }
+    for tokens in (0..x.cols()).step_by(TOKENS) {
+        let width = TOKENS.min(x.cols() - tokens);
+        for wide in (0..w.inp).step_by(WIDE) {
+            let depth = WIDE.min(w.inp - wide);
+            let (panel, w_row) = if direct {
+                (w.bytes()[(first * w.inp + wide) * 4..].as_ptr().cast::<f32>(), w.inp)
+            } else {
+                for r in 0..rows {
+                    w.widen_row(first + r, wide, &mut scratch[r * WIDE..][..depth]);
+                }
+                (scratch.as_ptr(), WIDE)
+            };
+            // SAFETY: the panel holds `rows` rows of `depth` numbers `w_row` apart; rows of x and y are as long
+            // as their stride, which covers `tokens + width` rounded up to whole vectors.
+            unsafe {
+                let x = x.flat().as_ptr().add(wide * x.stride() + tokens);
+                let tile = Tile {
+                    k: depth,
+                    w: panel,
+                    w_row,
+                    w_k: 1,
+                    x,
+                    x_k: x_stride,
+                    out: y.add(tokens),
+                    out_row: y_row,
+                    add: wide > 0,
+                };
+                panel_times(tile, rows, width);
+            }
+        }
+    }
+}
+
+/// A panel of weights times a slice of tokens, in tiles.
+///
+/// # Safety
+/// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
+unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
+    let tiles = Tiles::of(simd());
+    // Even pieces: 640 is four times 160 rather than three times 176 and a rest.
+    let pieces = whole.k.div_ceil(DEPTH);
+    let depth = whole.k.div_ceil(pieces);
+    for k in (0..whole.k).step_by(depth) {
+        for (c, vectors) in tiles.column_blocks(width) {
+            for r in (0..rows).step_by(tiles.max_rows) {
+                let tile = Tile {
+                    k: depth.min(whole.k - k),
+                    w: whole.w.wrapping_add(r * whole.w_row + k),
+                    x: whole.x.wrapping_add(k * whole.x_k + c),
+                    out: whole.out.wrapping_add(r * whole.out_row + c),
+                    add: whole.add || k > 0,
+                    ..whole
+                };
+                // SAFETY: the caller's.
+                unsafe { tiles.run(tiles.max_rows.min(rows - r), vectors, tile) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let mut s = seed;
+        (0..n)
+            .map(|_| {
+                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (s >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn equals_the_plain_product_at_odd_sizes() {
+        for (out, inp, tokens) in [(1, 1, 1), (5, 3, 17), (67, 640, 49), (130, 1300, 33), (16, 64, 800)] {
+            let w = CpuWeight::floats(numbers(out * inp, 1), out, inp);
+            let xs = numbers(inp * tokens, 2);
+            let x = Mat::from_tokens(inp, tokens, &xs);
+            let mut y = Mat::zeros(out, tokens);
+            matmul(&x, &mut [Job { w: &w, y: &mut y }]);
+            for r in (0..out).step_by(7) {
+                let row = w.row(r);
+                for t in 0..tokens {
+                    let want: f64 = (0..inp).map(|i| f64::from(row[i]) * f64::from(xs[t * inp + i])).sum();
+                    assert!((f64::from(y.row(r)[t]) - want).abs() < 1e-4, "{out} {inp} {tokens}: {r},{t}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_formats_equal_their_widened_f32() {
+        let (out, inp, tokens) = (40, 1100, 21);
+        let xs = numbers(inp * tokens, 3);
+        let x = Mat::from_tokens(inp, tokens, &xs);
+        let halves: Vec<u8> =
+            numbers(out * inp, 4).iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();
+        let w = CpuWeight::copied(&halves, Format::Bf16, out, inp);
+        let wide = CpuWeight::floats(Format::Bf16.widen_all(&halves, out * inp).unwrap(), out, inp);
+        let (mut a, mut b) = (Mat::zeros(out, tokens), Mat::zeros(out, tokens));
+        matmul(&x, &mut [Job { w: &w, y: &mut a }, Job { w: &wide, y: &mut b }]);
+        assert_eq!(a.flat(), b.flat());
+    }
+}

@@ -1,0 +1,18 @@
+//! CPU kernels: matrix products over weights in their file's own format, attention, and what lies between.
+//!
+//! Activations are **feature-major**: `[features, tokens]`, the token index contiguous. Then one register
+//! tile serves everything: a product with weights `[out, in]` broadcasts weights (rows as they lie in the
+//! file, widened a panel at a time) against vectors of tokens and stores its tile where it belongs, with no
+//! packing and no transposing; scores and attention outputs are the same tile with other strides; norms and
+//! softmax run along vectors of tokens.
+
+pub mod attention;
+pub mod elementwise;
+pub mod mat;
+pub mod matmul;
+pub mod reduce;
+pub mod simd;
+pub mod tile;
+
+pub use mat::Mat;
+pub use matmul::CpuWeight;
