@@ -131,19 +131,19 @@ pub struct Lens {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// Tokens shown per layer (with --text)
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = values::top, requires = "text")]
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = values::top, conflicts_with = "task")]
     pub top: usize,
     /// Word followed through the layers by its token set (with --text); repeatable
-    #[arg(long = "track", value_name = "WORD", requires = "text")]
+    #[arg(long = "track", value_name = "WORD", conflicts_with = "task")]
     pub track: Vec<String>,
     /// Mean curves over a task: an ID of `polylens tasks list`, or a .toml file
     #[arg(long, value_name = "ID|FILE")]
     pub task: Option<String>,
     /// Language of the task's prompts (with --task)
-    #[arg(long, value_name = "LANG", requires = "task", conflicts_with = "langs", help_heading = "Prompts")]
+    #[arg(long, value_name = "LANG", conflicts_with_all = ["text", "langs"], help_heading = "Prompts")]
     pub lang: Option<String>,
     /// Several languages, or `all`: one JSON document each, in an array (with --task)
-    #[arg(long, value_name = "LANG,…|all", requires = "task", help_heading = "Prompts")]
+    #[arg(long, value_name = "LANG,…|all", conflicts_with = "text", help_heading = "Prompts")]
     pub langs: Option<String>,
     #[command(flatten)]
     pub items: Items,

@@ -179,7 +179,7 @@ fn memory() -> Option<u64> {
 
 fn cache(what: &'static str, path: &Path) -> Cache {
     let exists = path.is_dir();
-    let bytes = if exists { crate::hub::tree_bytes(path) } else { 0 };
+    let bytes = if exists { crate::hub::store::tree_bytes(path) } else { 0 };
     Cache { what, path: path.display().to_string(), exists, bytes }
 }
 
@@ -218,12 +218,19 @@ fn terminal() -> Terminal {
 fn advice(python: &Tool, pip: &Tool, terminal: &Terminal) -> Vec<String> {
     let mut advice = Vec::new();
     if !python.found {
-        advice.push("Without python3, models come from the hub alone; install Python for `models pull` by pip.".into());
+        advice.push(
+            "Without python3, models come from the hub alone; install Python for `models pull` by pip."
+                .into(),
+        );
     } else if !pip.found {
-        advice.push("python3 has no pip; models come from the hub alone. Install it: python3 -m ensurepip".into());
+        advice.push(
+            "python3 has no pip; models come from the hub alone. Install it: python3 -m ensurepip".into(),
+        );
     }
     if !terminal.utf8 {
-        advice.push("The locale is not UTF-8: set LANG=C.UTF-8, or use the explorer with --theme ascii.".into());
+        advice.push(
+            "The locale is not UTF-8: set LANG=C.UTF-8, or use the explorer with --theme ascii.".into(),
+        );
     }
     if let (Some(columns), Some(rows)) = (terminal.columns, terminal.rows)
         && (columns < 80 || rows < 24)
@@ -261,12 +268,15 @@ fn text(f: &Findings) -> String {
     };
     let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "not set".into());
     lines.push(("terminal", format!("{size}, UTF-8 {}", yes(t.utf8))));
-    lines.push(("colours", format!(
-        "TERM {}, COLORTERM {}, NO_COLOR {}",
-        shown(&t.term),
-        shown(&t.colorterm),
-        if t.no_color { "set" } else { "not set" }
-    )));
+    lines.push((
+        "colours",
+        format!(
+            "TERM {}, COLORTERM {}, NO_COLOR {}",
+            shown(&t.term),
+            shown(&t.colorterm),
+            if t.no_color { "set" } else { "not set" }
+        ),
+    ));
     let mut out: String = lines.iter().map(|(key, value)| format!("{key:<10}{value}\n")).collect();
     for sentence in &f.advice {
         out += &format!("advice    {sentence}\n");

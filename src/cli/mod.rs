@@ -53,7 +53,9 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Explore(args)) => explore::run(*args),
         Some(Command::Lens(args)) => lens::run(&args),
         Some(Command::Pca(args)) => pca::run(&args),
-        Some(Command::Models(args)) => models::run(args),
+        Some(Command::Models(args)) => {
+            models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
+        }
         Some(Command::Tasks(args)) => tasks::run(args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Completions { shell }) => completions::run(shell),

@@ -47,7 +47,9 @@ pub fn layers(text: &str) -> Result<Layers, String> {
     for part in text.split(',').map(str::trim) {
         let number = |s: &str| {
             let n: Result<usize, _> = s.trim().parse();
-            n.map_err(|_| format!("\"{part}\" is no layer; give all, or numbers and ranges such as 0,6,10-12"))
+            n.map_err(|_| {
+                format!("\"{part}\" is no layer; give all, or numbers and ranges such as 0,6,10-12")
+            })
         };
         let (from, to) = match part.split_once('-') {
             Some((a, b)) => (number(a)?, number(b)?),
@@ -105,7 +107,9 @@ fn bounded(text: &str, low: usize, high: usize, what: &str) -> Result<usize, Str
 }
 
 /// A parser of named values that help texts and completions can list.
-fn named<T: Copy + Send + Sync + 'static>(all: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
+fn named<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|(name, _)| *name)).map(|name| {
         // The parser before has let only these names through.
         all.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).expect("a possible value")
