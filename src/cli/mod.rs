@@ -9,7 +9,7 @@ mod explore;
 mod interrupt;
 mod lens;
 mod load;
-mod models;
+pub mod models;
 mod pca;
 mod prompts;
 mod tasks;

@@ -11,6 +11,7 @@
 
 pub mod catalogue;
 pub mod config;
+pub mod describe;
 mod http;
 pub mod job;
 mod lock;
@@ -26,6 +27,7 @@ mod wheel;
 
 pub use catalogue::{DEFAULT_MODEL, Entry, Form};
 pub use config::HubConfig;
+pub use describe::{Header, describe};
 pub use job::{Progress, human_bytes};
 pub use pull::Pulled;
 pub use resolve::{Listed, Removed, Resolved, Status};
@@ -51,6 +53,11 @@ impl Hub {
     /// Models as the environment says, see [`HubConfig::from_env`].
     pub fn from_env() -> Result<Self> {
         Ok(Self::new(HubConfig::from_env()?))
+    }
+
+    /// Where a cached single-file model came from.
+    pub fn manifest(&self, name: &str) -> Option<store::Manifest> {
+        self.store.manifest(name)
     }
 
     /// The configuration in use.

@@ -52,7 +52,7 @@ impl Hub {
     ) -> Result<Pulled> {
         let mut job = Job::new(&self.config, progress, cancel);
         match reference::parse(reference)? {
-            Reference::Catalogue(entry) => self.pull_entry(entry, only, &mut job),
+            Reference::Catalogue(entry) => self.pull_entry_in(entry, only, &mut job),
             Reference::Repository(repo) => self.pull_repository(&repo, Purpose::Model, None, &mut job),
             Reference::Path(path) => {
                 let shown = path.display();
@@ -63,8 +63,18 @@ impl Hub {
         }
     }
 
-    /// Fetches one entry of the catalogue; see [`Hub::pull`].
-    pub(super) fn pull_entry(&self, entry: &Entry, only: Option<&str>, job: &mut Job) -> Result<Pulled> {
+    /// Fetches an entry, of the built-in catalogue or of another one; see [`Hub::pull`].
+    pub fn pull_entry(
+        &self,
+        entry: &Entry,
+        only: Option<&str>,
+        progress: Progress,
+        cancel: &Cancel,
+    ) -> Result<Pulled> {
+        self.pull_entry_in(entry, only, &mut Job::new(&self.config, progress, cancel))
+    }
+
+    pub(super) fn pull_entry_in(&self, entry: &Entry, only: Option<&str>, job: &mut Job) -> Result<Pulled> {
         let sources: Vec<&SourceSpec> =
             entry.sources.iter().filter(|s| only.is_none_or(|kind| s.kind() == kind)).collect();
         if sources.is_empty() {

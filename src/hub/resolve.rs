@@ -110,7 +110,7 @@ impl Hub {
         }
         let mut job = Job::new(&self.config, progress, cancel);
         match &reference {
-            Reference::Catalogue(entry) => self.pull_entry(entry, None, &mut job).map(Into::into),
+            Reference::Catalogue(entry) => self.pull_entry_in(entry, None, &mut job).map(Into::into),
             Reference::Repository(repo) => {
                 self.pull_repository(repo, Purpose::Model, None, &mut job).map(Into::into)
             }

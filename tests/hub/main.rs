@@ -1,0 +1,12 @@
+//! Fetching models, against a model hub and a pip that are made here: loopback and temporary folders only.
+
+#[cfg(unix)]
+mod command_line;
+#[cfg(unix)]
+mod from_hub;
+#[cfg(unix)]
+mod from_pip;
+#[cfg(unix)]
+mod server;
+#[cfg(unix)]
+mod support;
