@@ -167,3 +167,47 @@ fn doctor_tells_what_is_there() {
     assert_eq!((&v["terminal"]["utf8"], &v["python"]["found"]), (&Value::Bool(false), &Value::Bool(false)));
     assert_eq!(v["advice"].as_array().unwrap().len(), 2, "{v}");
 }
+
+#[test]
+fn tasks_are_listed_and_shown() {
+    let (table, _) = expect(0, &["tasks", "list"]);
+    assert!(table.contains("sentiment") && table.contains("positive, negative"), "{table}");
+    let v: Value = serde_json::from_str(&expect(0, &["tasks", "list", "--json"]).0).unwrap();
+    assert_eq!(v["tasks"][0]["langs"].as_array().unwrap().len(), 20);
+    assert_eq!(v["tasks"][0]["items"], 32);
+    let (shown, _) = expect(0, &["tasks", "show", "sentiment", "--lang", "th", "--style", "agnostic"]);
+    assert!(shown.contains("\"ox\"") && shown.contains("style agnostic"), "{shown}");
+    let v: Value =
+        serde_json::from_str(&expect(0, &["tasks", "show", "sentiment", "--lang", "zh", "--json"]).0)
+            .unwrap();
+    assert!(v["prompt"].as_str().unwrap().ends_with('"'), "the query ends in an open quote");
+    assert_eq!(v["words"].as_object().unwrap().len(), 20);
+    assert!(expect(2, &["tasks", "show", "sentiment", "--lang", "xx"]).1.contains("xx"));
+}
+
+#[test]
+fn task_files_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file(
+        "good.toml",
+        "id = \"mood\"\nlabels = [\"up\", \"down\"]\nfields = [\"input\"]\nseparator = \"\\n\"\n[languages.en]\n\
+         item = \"{input}: \\\"{answer}\\\"\"\nlabels = { up = \"up\", down = \"down\" }\nshots = []\n",
+    );
+    let items = file("items_en.csv", "input,answer\nfine day,up\n\"rain, again\",down\n");
+    let (said, _) = expect(0, &["tasks", "check", &good, "--items", &items, "--langs", "en"]);
+    assert!(said.contains("no faults") && said.contains("2 items in en"), "{said}");
+    let bad = file("bad.toml", "id = \"mood\"\nlabels = [\"up\"]\nlanguage = 3\n");
+    let (_, said) = expect(1, &["tasks", "check", &bad]);
+    assert!(said.contains("bad.toml:3:"), "{said}");
+    let rows = file("rows.csv", "input,answer\nfine day,sideways\n");
+    let (_, said) = expect(1, &["tasks", "check", &good, "--items", &rows, "--langs", "en"]);
+    assert!(said.contains("rows.csv, row 1") && said.contains("sideways"), "{said}");
+    let (_, said) = expect(2, &["lens", "--task", &good, "--lang", "en"]);
+    assert!(said.contains("--items"), "{said}");
+    expect(1, &["tasks", "check", "/no/such.toml"]);
+}
