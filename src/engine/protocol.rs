@@ -201,8 +201,8 @@ pub struct LensLayer {
     pub tracked: Vec<f32>,
     /// Rank (0 = top) of the best token of the gold answer's target set.
     pub gold_rank: Option<u32>,
-    /// Token energy of Wendler et al. 2024.
-    pub energy: f32,
+    /// Token energy of Wendler et al. 2024, once its table is made (see `Engine::prepare_energy`).
+    pub energy: Option<f32>,
 }
 
 /// A readout of one prompt, all layers, one run.
@@ -210,7 +210,7 @@ pub struct LensLayer {
 pub struct LensRun {
     pub run: RunId,
     pub layers: Vec<LensLayer>,
-    /// First layer from which on... whose top-1 is the final top-1.
+    /// First layer whose top-1 is the final top-1.
     pub first_final_top1: Option<usize>,
 }
 

@@ -1,7 +1,14 @@
 //! The decoder with taps: configuration, weights, tokenizer, adapters.
 
+pub mod act;
+pub mod adapter;
 pub mod config;
+pub mod decoder;
 pub mod format;
 pub mod gguf;
 pub mod kernels;
+pub mod linear;
+pub mod loader;
+pub mod names;
 pub mod tokenizer;
+pub mod weights;

@@ -1,6 +1,6 @@
 //! Configuration from a GGUF file's metadata.
 
-use super::{Activation, Config, LayerKind, Rope, RopeScaling};
+use super::{Activation, Biases, Config, LayerKind, Rope, RopeScaling};
 use crate::error::{Error, Result};
 use crate::model::gguf::Gguf;
 
@@ -85,6 +85,9 @@ fn build(keys: &Keys) -> Result<Config> {
         norm_plus_one: false,
         post_norms: gemma,
         qk_norm: gemma || keys.architecture == "qwen3",
+        qkv_bias: if keys.architecture == "qwen2" { Biases::Always } else { Biases::AsFiled },
+        o_bias: Biases::AsFiled,
+        mlp_bias: Biases::AsFiled,
         attention_scale: scalar.powf(-0.5),
         attention_softcap: keys.float("attn_logit_softcapping").filter(|c| *c > 0.0),
         final_softcap: keys.float("final_logit_softcapping").filter(|c| *c > 0.0),

@@ -1,6 +1,6 @@
 //! Configuration from a Hugging Face `config.json`.
 
-use super::{Activation, Config, LayerKind, Rope, RopeScaling};
+use super::{Activation, Biases, Config, LayerKind, Rope, RopeScaling};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -187,6 +187,9 @@ fn build(architecture: &str, keys: &Keys) -> Result<Config> {
         norm_plus_one: gemma,
         post_norms: gemma,
         qk_norm: gemma || architecture == "qwen3",
+        qkv_bias: biases(architecture == "qwen2" || keys.flag("attention_bias") == Some(true)),
+        o_bias: biases(architecture != "qwen2" && keys.flag("attention_bias") == Some(true)),
+        mlp_bias: biases(architecture == "llama" && keys.flag("mlp_bias") == Some(true)),
         attention_scale: scalar.powf(-0.5),
         attention_softcap: keys.float("attn_logit_softcapping")?,
         final_softcap: keys.float("final_logit_softcapping")?,
@@ -195,6 +198,10 @@ fn build(architecture: &str, keys: &Keys) -> Result<Config> {
         max_positions: keys.uint_or("max_position_embeddings", defaults.max_positions)?,
         title: keys.text("_name_or_path").filter(|s| !s.is_empty()).map(str::to_owned),
     })
+}
+
+fn biases(there: bool) -> Biases {
+    if there { Biases::Always } else { Biases::Never }
 }
 
 fn activation(name: &str) -> Result<Activation> {

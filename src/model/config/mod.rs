@@ -76,6 +76,15 @@ pub struct LayerKind {
     pub rope: usize,
 }
 
+/// Whether linear layers of a group have biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Biases {
+    Never,
+    Always,
+    /// Where the file holds them (GGUF states it nowhere).
+    AsFiled,
+}
+
 /// Everything the decoder needs to know besides the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -96,6 +105,10 @@ pub struct Config {
     pub post_norms: bool,
     /// RMSNorm on each head of q and k.
     pub qk_norm: bool,
+    pub qkv_bias: Biases,
+    /// Of the attention's output projection.
+    pub o_bias: Biases,
+    pub mlp_bias: Biases,
     /// Factor on q·k before the softmax.
     pub attention_scale: f64,
     pub attention_softcap: Option<f64>,

@@ -1,6 +1,6 @@
 //! Products with weights that stay in their file's own format.
 
-use super::mat::{Mat, SendPtr};
+use super::mat::{LINE, Mat, SendPtr};
 use super::simd::simd;
 use super::tile::{Tile, Tiles};
 use crate::error::{Error, Result};
@@ -118,72 +118,102 @@ thread_local! {
 /// One product of a group that shares its input.
 pub struct Job<'a> {
     pub w: &'a CpuWeight,
-    /// `[out, tokens]`, overwritten.
+    /// `[out, tokens]`, the same token columns as the input.
     pub y: &'a mut Mat,
+    /// Add to what is in `y` instead of overwriting it.
+    pub add: bool,
 }
 
-/// `y = w x` for every job: `x [in, tokens]`, `y [out, tokens]`. Jobs run together so that small ones fill
-/// the threads. Runs on the current rayon pool.
-pub fn matmul(x: &Mat, jobs: &mut [Job]) {
+/// `y = w x` (or `y += w x`) for every job, on the token columns `cols`: `x [in, tokens]`, `y [out, tokens]`,
+/// the columns of `x` shifted by `x_from` against those of `y`. Jobs run together so that small ones fill the
+/// threads, on the current rayon pool. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
+/// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
+pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     let threads = rayon::current_num_threads();
     let total: usize = jobs.iter().map(|j| j.w.out).sum();
     let rows = (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS);
     let mut tasks = Vec::new();
+    assert!(cols.start % LINE == 0 && x_from % LINE == 0 && x_from + cols.len() <= x.cols());
     for job in jobs.iter_mut() {
-        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && x.cols() == job.y.cols());
-        let (stride, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
-        tasks.extend((0..job.w.out).step_by(rows).map(|r| (job.w, r, rows.min(job.w.out - r), y, stride)));
+        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
+        let (y_row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
+        tasks.extend((0..job.w.out).step_by(rows).map(|first| Task {
+            w: job.w,
+            add: job.add,
+            rows: first..job.w.out.min(first + rows),
+            // Task outputs are rows of a matrix, from its column `cols.start` on.
+            y: SendPtr(y.get().wrapping_add(first * y_row + cols.start)),
+            y_row,
+        }));
     }
-    tasks.into_par_iter().for_each(|(w, first, rows, y, stride)| {
-        // SAFETY: tasks cover disjoint rows of their own output, which is as wide as x.
-        let y = unsafe { y.get().add(first * stride) };
-        SCRATCH.with_borrow_mut(|scratch| rows_times(w, first, rows, x, y, stride, scratch));
+    let source = Source {
+        x: SendPtr(x.flat().as_ptr().cast_mut().wrapping_add(x_from)),
+        row: x.stride(),
+        cols: cols.len(),
+    };
+    tasks.into_par_iter().for_each(|task| {
+        SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));
     });
 }
 
-/// Rows `first..first + rows` of the product, into `y` (which points at its row `first`).
-fn rows_times(
-    w: &CpuWeight,
-    first: usize,
-    rows: usize,
-    x: &Mat,
-    y: *mut f32,
+/// [`matmul_columns`] on all columns.
+pub fn matmul(x: &Mat, jobs: &mut [Job]) {
+    matmul_columns(x, 0, jobs, 0..x.cols());
+}
+
+/// The readout's product: rows `rows` of `w x` into `y [rows][y_row]`, on the calling thread.
+pub fn matmul_rows(w: &CpuWeight, rows: Range<usize>, x: &Mat, y: &mut [f32], y_row: usize) {
+    assert!(y_row % LINE == 0 && y_row >= x.cols() && y.len() >= rows.len() * y_row && w.inp == x.rows());
+    let source = Source { x: SendPtr(x.flat().as_ptr().cast_mut()), row: x.stride(), cols: x.cols() };
+    let task = Task { w, rows, add: false, y: SendPtr(y.as_mut_ptr()), y_row };
+    SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));
+}
+
+struct Task<'a> {
+    w: &'a CpuWeight,
+    rows: Range<usize>,
+    add: bool,
+    y: SendPtr,
     y_row: usize,
-    scratch: &mut Vec<f32>,
-) {
-    let (direct, x_stride) = (w.format == Format::F32, x.stride());
-    if !direct {
-        scratch.resize(ROWS * WIDE, 0.0);
-    }
-    for tokens in (0..x.cols()).step_by(TOKENS) {
-        let width = TOKENS.min(x.cols() - tokens);
+}
+
+struct Source {
+    x: SendPtr,
+    row: usize,
+    cols: usize,
+}
+
+/// The task's rows of the product, for all columns of the source.
+fn rows_times(task: &Task, source: &Source, scratch: &mut Vec<f32>) {
+    let (w, first, rows) = (task.w, task.rows.start, task.rows.len());
+    let direct = w.format == Format::F32;
+    for tokens in (0..source.cols).step_by(TOKENS) {
+        let width = TOKENS.min(source.cols - tokens);
         for wide in (0..w.inp).step_by(WIDE) {
             let depth = WIDE.min(w.inp - wide);
             let (panel, w_row) = if direct {
                 (w.bytes()[(first * w.inp + wide) * 4..].as_ptr().cast::<f32>(), w.inp)
             } else {
+                scratch.resize(scratch.len().max(rows * WIDE), 0.0);
                 for r in 0..rows {
                     w.widen_row(first + r, wide, &mut scratch[r * WIDE..][..depth]);
                 }
                 (scratch.as_ptr(), WIDE)
             };
-            // SAFETY: the panel holds `rows` rows of `depth` numbers `w_row` apart; rows of x and y are as long
-            // as their stride, which covers `tokens + width` rounded up to whole vectors.
-            unsafe {
-                let x = x.flat().as_ptr().add(wide * x.stride() + tokens);
-                let tile = Tile {
-                    k: depth,
-                    w: panel,
-                    w_row,
-                    w_k: 1,
-                    x,
-                    x_k: x_stride,
-                    out: y.add(tokens),
-                    out_row: y_row,
-                    add: wide > 0,
-                };
-                panel_times(tile, rows, width);
-            }
+            let tile = Tile {
+                k: depth,
+                w: panel,
+                w_row,
+                w_k: 1,
+                x: source.x.get().wrapping_add(wide * source.row + tokens).cast_const(),
+                x_k: source.row,
+                out: task.y.get().wrapping_add(tokens),
+                out_row: task.y_row,
+                add: task.add || wide > 0,
+            };
+            // SAFETY: the panel holds `rows` rows of `depth` numbers `w_row` apart; rows of x and y reach at
+            // least to `tokens + width` rounded up to whole vectors, and y's belong to this task alone.
+            unsafe { panel_times(tile, rows, width) };
         }
     }
 }
@@ -194,8 +224,9 @@ fn rows_times(
 /// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
 unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
     let tiles = Tiles::of(simd());
-    // Even pieces: 640 is four times 160 rather than three times 176 and a rest.
-    let pieces = whole.k.div_ceil(DEPTH);
+    // Even pieces: 640 is four times 160 rather than three times 176 and a rest. With one block of columns
+    // there is no slice to keep, and whole rows are read in the order in which they lie in memory.
+    let pieces = if width <= tiles.lanes * tiles.max_cols { 1 } else { whole.k.div_ceil(DEPTH) };
     let depth = whole.k.div_ceil(pieces);
     for k in (0..whole.k).step_by(depth) {
         for (c, vectors) in tiles.column_blocks(width) {
@@ -236,7 +267,7 @@ mod tests {
             let xs = numbers(inp * tokens, 2);
             let x = Mat::from_tokens(inp, tokens, &xs);
             let mut y = Mat::zeros(out, tokens);
-            matmul(&x, &mut [Job { w: &w, y: &mut y }]);
+            matmul(&x, &mut [Job { w: &w, y: &mut y, add: false }]);
             for r in (0..out).step_by(7) {
                 let row = w.row(r);
                 for t in 0..tokens {
@@ -257,7 +288,7 @@ mod tests {
         let w = CpuWeight::copied(&halves, Format::Bf16, out, inp);
         let wide = CpuWeight::floats(Format::Bf16.widen_all(&halves, out * inp).unwrap(), out, inp);
         let (mut a, mut b) = (Mat::zeros(out, tokens), Mat::zeros(out, tokens));
-        matmul(&x, &mut [Job { w: &w, y: &mut a }, Job { w: &wide, y: &mut b }]);
+        matmul(&x, &mut [Job { w: &w, y: &mut a, add: false }, Job { w: &wide, y: &mut b, add: false }]);
         assert_eq!(a.flat(), b.flat());
     }
 }

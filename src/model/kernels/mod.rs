@@ -10,7 +10,6 @@ pub mod attention;
 pub mod elementwise;
 pub mod mat;
 pub mod matmul;
-pub mod reduce;
 pub mod simd;
 pub mod tile;
 

@@ -1,0 +1,186 @@
+//! Everything between a path and a usable model: device, threads, number format, weights, tokenizer.
+
+use super::core::Progress;
+use super::protocol::{DType, DeviceChoice, LoadSpec, ModelInfo};
+use crate::error::{Error, Result};
+use crate::model::act::Backend;
+use crate::model::decoder::Decoder;
+use crate::model::linear::Weight;
+use crate::model::loader::Checkpoint;
+use crate::model::names::Proj;
+use crate::model::tokenizer::Tokenizer;
+use candle_core::Device;
+use std::path::Path;
+
+/// A loaded model's parts.
+pub struct Parts {
+    pub decoder: Decoder,
+    pub tokenizer: Tokenizer,
+    pub pool: rayon::ThreadPool,
+    pub info: ModelInfo,
+}
+
+/// Loads tokenizer and weights side by side.
+///
+/// # Errors
+/// One sentence: what is wrong with which file or value.
+pub fn load(spec: &LoadSpec, progress: Progress) -> Result<Parts> {
+    let threads = if spec.threads == 0 { cores() } else { spec.threads };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("compute-{i}"))
+        .start_handler(|_| lower_priority())
+        .build()
+        .map_err(|e| Error::failed(format!("{threads} threads cannot be started ({e}); try --threads 1")))?;
+    let (backend, device_name) = backend(&spec.device)?;
+    let checkpoint = Checkpoint::open(&spec.path)?;
+    let mut notes = Vec::new();
+    let dtype = choose(spec.dtype, &backend, &checkpoint, &mut notes)?;
+    let (decoder, tokenizer) = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| match &checkpoint.gguf {
+            Some(gguf) => Tokenizer::from_gguf(gguf, cache_dir().as_deref()),
+            None => Tokenizer::from_dir(&spec.path),
+        });
+        let decoder =
+            pool.install(|| checkpoint.build(dtype, &backend, &mut |done, total| progress("weights", done, total, "tensors")));
+        let tokenizer = tokenizer.join().map_err(|_| Error::failed("the tokenizer could not be built"));
+        Ok::<_, Error>((decoder.map_err(|e| named(e, &spec.path))?, tokenizer??))
+    })?;
+    if tokenizer.vocabulary() > decoder.embedding.shape().0 {
+        notes.push(format!(
+            "The tokenizer knows {} tokens, the embedding only {}; texts that need the others are refused.",
+            tokenizer.vocabulary(),
+            decoder.embedding.shape().0
+        ));
+    }
+    let c = &decoder.config;
+    let info = ModelInfo {
+        name: spec.name.clone(),
+        architecture: c.architecture.clone(),
+        layers: c.layers.len(),
+        hidden: c.hidden,
+        vocabulary: decoder.vocabulary(),
+        dtype: dtype_name(dtype, &decoder),
+        device: device_name,
+        threads,
+        weight_bytes: weight_bytes(&decoder),
+        logits_check: 0.0,
+        load_ms: 0,
+        notes,
+    };
+    Ok(Parts { decoder, tokenizer, pool, info })
+}
+
+fn named(e: Error, path: &Path) -> Error {
+    match e {
+        Error::Failed(m) if !m.contains(&path.display().to_string()) => Error::Failed(format!("{}: {m}", path.display())),
+        other => other,
+    }
+}
+
+/// Where rebuilt tokenizers are kept.
+fn cache_dir() -> Option<std::path::PathBuf> {
+    crate::hub::cache_root().map(|root| root.join("tokenizers"))
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The explorer's own thread must get the processor at once when a key is pressed.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: plain system calls; on Linux a thread's niceness is its own.
+    unsafe {
+        let tid = libc::syscall(libc::SYS_gettid);
+        libc::setpriority(libc::PRIO_PROCESS, tid as libc::id_t, 5);
+    }
+}
+
+fn backend(choice: &DeviceChoice) -> Result<(Backend, String)> {
+    let on = |d: candle_core::Result<Device>, name: String| match d {
+        Ok(d) => Ok((Backend::Device(d), name)),
+        Err(e) => Err(Error::failed(format!("the device {name} cannot be used ({e}); try --device cpu"))),
+    };
+    let cpu = || Ok((Backend::Cpu, "cpu".to_owned()));
+    match choice {
+        DeviceChoice::Cpu => cpu(),
+        DeviceChoice::Cuda(n) if cfg!(feature = "cuda") => on(Device::new_cuda(*n), format!("cuda:{n}")),
+        DeviceChoice::Metal if cfg!(feature = "metal") => on(Device::new_metal(0), "metal".into()),
+        DeviceChoice::Cuda(_) => {
+            Err(Error::failed("this build has no CUDA; build with --features cuda, or use --device cpu"))
+        }
+        DeviceChoice::Metal => {
+            Err(Error::failed("this build has no Metal; build with --features metal, or use --device cpu"))
+        }
+        DeviceChoice::Auto => {
+            if cfg!(feature = "cuda")
+                && let Ok(d) = Device::new_cuda(0)
+            {
+                return Ok((Backend::Device(d), "cuda:0".into()));
+            }
+            if cfg!(feature = "metal")
+                && let Ok(d) = Device::new_metal(0)
+            {
+                return Ok((Backend::Device(d), "metal".into()));
+            }
+            cpu()
+        }
+    }
+}
+
+/// `Auto` on a CPU: f32 where it takes at most half of the free memory (the fastest), else the file's own
+/// format. Both compute in f32 with the same weights.
+fn choose(asked: DType, backend: &Backend, checkpoint: &Checkpoint, notes: &mut Vec<String>) -> Result<DType> {
+    if asked != DType::Auto {
+        return Ok(asked);
+    }
+    if matches!(backend, Backend::Device(_)) {
+        return Ok(DType::Native);
+    }
+    let need = checkpoint.f32_bytes()?;
+    let free = free_memory();
+    if free.is_some_and(|f| need <= f / 2) {
+        return Ok(DType::F32);
+    }
+    notes.push(format!(
+        "In f32 the weights would take {:.1} GB, more than half of the free memory; they stay in the file's own format.",
+        need as f64 / 1e9
+    ));
+    Ok(DType::Native)
+}
+
+/// Memory that programs can still take, in bytes, where the system says so.
+pub fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+fn dtype_name(dtype: DType, decoder: &Decoder) -> String {
+    match dtype {
+        DType::F16 => "f16".into(),
+        DType::Bf16 => "bf16".into(),
+        DType::F32 | DType::Auto => "f32".into(),
+        DType::Native => {
+            let format = |w: &Weight| match w {
+                Weight::Cpu(w) => w.format.name().to_owned(),
+                Weight::Device(t) => t.dtype().as_str().to_owned(),
+            };
+            let (a, b) = (format(&decoder.blocks[0].q.w), format(&decoder.embedding));
+            if a == b { a } else { format!("{a}+{b}") }
+        }
+    }
+}
+
+fn weight_bytes(decoder: &Decoder) -> u64 {
+    let linears = decoder.blocks.iter().flat_map(|b| Proj::ALL.into_iter().map(|p| b.linear(p).w.bytes()));
+    let tied = match (&decoder.embedding, &decoder.unembedding) {
+        (Weight::Cpu(a), Weight::Cpu(b)) => std::ptr::eq(a.bytes(), b.bytes()),
+        (Weight::Device(a), Weight::Device(b)) => a.id() == b.id(),
+        _ => false,
+    };
+    let tables = decoder.embedding.bytes() + if tied { 0 } else { decoder.unembedding.bytes() };
+    (linears.sum::<usize>() + tables) as u64
+}

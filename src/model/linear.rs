@@ -1,0 +1,155 @@
+//! The one linear layer type: weights on the CPU in their file's own format, or a candle tensor on any
+//! device, with adapters applied beside them.
+
+use super::act::{Act, Backend, Vector, add_bias, device};
+use super::kernels::matmul::{Job, matmul, matmul_columns};
+use super::kernels::{CpuWeight, Mat};
+use crate::error::{Error, Result};
+use candle_core::{DType, Tensor};
+use std::ops::Range;
+
+/// Weights `[out, in]`.
+#[derive(Clone)]
+pub enum Weight {
+    Cpu(CpuWeight),
+    Device(Tensor),
+}
+
+impl Weight {
+    /// Weights of f32 numbers on the backend.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn from_floats(
+        xs: Vec<f32>,
+        out: usize,
+        inp: usize,
+        dtype: DType,
+        backend: &Backend,
+    ) -> Result<Self> {
+        match backend {
+            Backend::Cpu => Ok(Self::Cpu(CpuWeight::floats(xs, out, inp))),
+            Backend::Device(d) => Tensor::from_vec(xs, (out, inp), &candle_core::Device::Cpu)
+                .and_then(|t| t.to_dtype(dtype)?.to_device(d))
+                .map(Self::Device)
+                .map_err(device),
+        }
+    }
+
+    /// Output and input features.
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Cpu(w) => (w.out, w.inp),
+            Self::Device(t) => t.dims2().unwrap_or((0, 0)),
+        }
+    }
+
+    /// Bytes in memory (of a map: in the file).
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Cpu(w) => w.bytes().len(),
+            Self::Device(t) => t.elem_count() * t.dtype().size_in_bytes(),
+        }
+    }
+}
+
+/// `w x` on a device, in f32 outside.
+pub fn tensor_times(w: &Tensor, x: &Tensor) -> candle_core::Result<Tensor> {
+    if w.dtype() == DType::F32 {
+        w.matmul(x)
+    } else {
+        w.matmul(&x.to_dtype(w.dtype())?)?.to_dtype(DType::F32)
+    }
+}
+
+/// A linear layer.
+pub struct Linear {
+    pub w: Weight,
+    pub bias: Option<Vector>,
+}
+
+/// A low-rank update of one linear layer: `delta W = b a` (the scale is in `b`).
+pub struct Lora {
+    /// `[rank, in]`
+    pub a: Weight,
+    /// `[out, rank]`, times alpha / rank (or alpha / sqrt(rank)).
+    pub b: Weight,
+}
+
+/// A run of token columns that an adapter applies to.
+pub struct Group<'a> {
+    pub cols: Range<usize>,
+    /// The adapter's update for each of the layers, where it has one.
+    pub loras: Vec<Option<&'a Lora>>,
+}
+
+/// Runs several linear layers on the same input: `x [in, tokens]` to one `[out, tokens]` each, with each group's
+/// low-rank updates added on its own columns.
+///
+/// # Errors
+/// What the device says.
+pub fn forward_many(layers: &[&Linear], x: &Act, groups: &[Group]) -> Result<Vec<Act>> {
+    let mut outs = match x {
+        Act::Cpu(m) => on_cpu(layers, m)?,
+        Act::Device(t) => layers
+            .iter()
+            .map(|l| match &l.w {
+                Weight::Device(w) => tensor_times(w, t).map(Act::Device).map_err(device),
+                Weight::Cpu(_) => Err(mixed()),
+            })
+            .collect::<Result<Vec<_>>>()?,
+    };
+    for (i, (layer, y)) in layers.iter().zip(&mut outs).enumerate() {
+        for g in groups {
+            if let Some(lora) = g.loras[i] {
+                add_lora(lora, x, y, &g.cols)?;
+            }
+        }
+        if let Some(bias) = &layer.bias {
+            add_bias(y, bias)?;
+        }
+    }
+    Ok(outs)
+}
+
+fn mixed() -> Error {
+    Error::failed("weights and activations lie on different devices")
+}
+
+fn on_cpu(layers: &[&Linear], x: &Mat) -> Result<Vec<Act>> {
+    let mut outs: Vec<Mat> = Vec::with_capacity(layers.len());
+    let mut weights = Vec::with_capacity(layers.len());
+    for l in layers {
+        let Weight::Cpu(w) = &l.w else { return Err(mixed()) };
+        outs.push(Mat::zeros(w.out, x.cols()));
+        weights.push(w);
+    }
+    let mut jobs: Vec<Job> =
+        weights.into_iter().zip(outs.iter_mut()).map(|(w, y)| Job { w, y, add: false }).collect();
+    matmul(x, &mut jobs);
+    Ok(outs.into_iter().map(Act::Cpu).collect())
+}
+
+fn add_lora(lora: &Lora, x: &Act, y: &mut Act, cols: &Range<usize>) -> Result<()> {
+    match (x, y, &lora.a, &lora.b) {
+        (Act::Cpu(x), Act::Cpu(y), Weight::Cpu(a), Weight::Cpu(b)) => {
+            let mut low = Mat::zeros(a.out, cols.len());
+            matmul_columns(x, cols.start, &mut [Job { w: a, y: &mut low, add: false }], 0..cols.len());
+            matmul_columns(&low, 0, &mut [Job { w: b, y, add: true }], cols.clone());
+            Ok(())
+        }
+        (Act::Device(x), Act::Device(y), Weight::Device(a), Weight::Device(b)) => {
+            let run = || -> candle_core::Result<Tensor> {
+                let xs = x.narrow(1, cols.start, cols.len())?.contiguous()?;
+                let delta = b.matmul(&a.matmul(&xs)?)?;
+                let left = y.narrow(1, 0, cols.start)?;
+                let mid = (y.narrow(1, cols.start, cols.len())? + delta)?;
+                let right = y.narrow(1, cols.end, y.dim(1)? - cols.end)?;
+                Tensor::cat(&[left, mid, right], 1)
+            };
+            *y = run().map_err(device)?;
+            Ok(())
+        }
+        _ => Err(mixed()),
+    }
+}
