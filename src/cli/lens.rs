@@ -39,12 +39,15 @@ fn one_text(args: &Lens, text: &str, mut console: Console) -> Result<()> {
     let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
     args.layers.resolve(engine.info().layers)?;
     let query = Query { text, track: args.track.clone(), ..Query::default() };
-    console.progress("reading the layers", 0, 0, "layers");
     let cancel = console.cancel.clone();
+    console.progress("token energies", 0, 0, "");
+    engine.prepare_energy(&cancel)?;
+    console.progress("reading the layers", 0, 0, "layers");
     let mut answer = engine.lens(&query, &runs, args.top, &cancel, &mut |_| ())?;
     warn(&mut console, &answer.sets, None);
     keep_layers(&mut answer, &args.layers);
-    let source = Source { model: engine.info(), adapters: engine.adapters() };
+    let adapters = load::adapters(&engine);
+    let source = Source { model: engine.info(), adapters: &adapters };
     console.finish(&LensReport { source, text: &query.text, answer: &answer })
 }
 
@@ -57,9 +60,14 @@ fn whole_task(args: &Lens, task: &str, mut console: Console) -> Result<()> {
     let cancel = console.cancel.clone();
     let mut answers = Vec::new();
     for (lang, items) in &prompts.langs {
+        let sets = engine.sets_of(&items[0].query)?;
+        warn(&mut console, &sets, Some(lang));
+        if sets.refused.is_some() {
+            answers.push(CurvesAnswer { n: items.len(), sets, ..CurvesAnswer::default() });
+            continue;
+        }
         let on = &mut |s: &str, d, t, u: &str| console.progress(&format!("{lang}: {s}"), d, t, u);
         let mut answer = engine.curves(items, &runs, &cancel, on).map_err(|e| e.context(lang))?;
-        warn(&mut console, &answer.sets, Some(lang));
         keep_curves(&mut answer, &args.layers);
         answers.push(answer);
     }
@@ -67,8 +75,9 @@ fn whole_task(args: &Lens, task: &str, mut console: Console) -> Result<()> {
         return Err(Error::Failed(reason));
     }
     let sections = prompts.langs.iter().zip(&answers);
+    let adapters = load::adapters(&engine);
     console.finish(&CurvesReport {
-        source: Source { model: engine.info(), adapters: engine.adapters() },
+        source: Source { model: engine.info(), adapters: &adapters },
         task: &prompts.task,
         style: args.items.style,
         protocol: args.protocol,

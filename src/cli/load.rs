@@ -3,7 +3,7 @@
 use super::args;
 use super::console::Console;
 use crate::engine::Engine;
-use crate::engine::protocol::{LoadSpec, RunId};
+use crate::engine::protocol::{AdapterInfo, LoadSpec, RunId};
 use crate::error::Result;
 use crate::hub::{DEFAULT_MODEL, Hub, Resolved, Status};
 
@@ -37,7 +37,7 @@ pub fn open(args: &args::Model, console: &mut Console) -> Result<Loaded> {
         device: args.device.clone(),
         threads: args.threads,
     };
-    let mut engine = Engine::load(&spec, &mut |s, d, t, u| console.progress(s, d, t, u))?;
+    let engine = Engine::load(&spec, &mut |s, d, t, u| console.progress(s, d, t, u))?;
     cancel.check()?;
     for note in engine.info().notes.clone() {
         console.note(&note);
@@ -54,6 +54,11 @@ pub fn open(args: &args::Model, console: &mut Console) -> Result<Loaded> {
     }
     let runs = std::iter::once(None).chain((0..adapters.len()).map(Some)).collect();
     Ok(Loaded { engine, runs })
+}
+
+/// The loaded adapters; a command drops none, so that run `Some(i)` is the i-th.
+pub fn adapters(engine: &Engine) -> Vec<AdapterInfo> {
+    engine.adapters().into_iter().flatten().collect()
 }
 
 /// The adapter's name, or as it was typed where another adapter has the same name.

@@ -33,8 +33,9 @@ pub fn run(args: &Pca) -> Result<()> {
     };
     let cancel = console.cancel.clone();
     let answer = engine.pca(&request, &cancel, &mut |s, d, t, u| console.progress(s, d, t, u))?;
+    let adapters = load::adapters(&engine);
     console.finish(&PcaReport {
-        source: Source { model: engine.info(), adapters: engine.adapters() },
+        source: Source { model: engine.info(), adapters: &adapters },
         task: &prompts.task,
         protocol: args.protocol,
         shared_fit: args.shared_fit,

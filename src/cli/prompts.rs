@@ -3,7 +3,7 @@
 use super::args;
 use crate::engine::protocol::{Item, Protocol};
 use crate::error::{Error, Result};
-use crate::tasks::{self, LANGUAGES, Row, Task, TaskLanguage, bundled};
+use crate::tasks::{self, LANGUAGES, Source, Task, TaskLanguage};
 
 /// What is asked for.
 pub struct Wanted<'a> {
@@ -29,39 +29,21 @@ pub struct Prompts {
 /// Usage: unknown task or language, no items for a user's own task, one file for several languages. Failed: files
 /// that cannot be read or have faults, with file and row.
 pub fn gather(wanted: &Wanted) -> Result<Prompts> {
-    let task = bundled::find(wanted.task)?;
+    let source = Source::find(wanted.task)?;
+    let task = &source.task;
     let langs = match wanted.langs {
-        Some(list) => languages(&task, list)?,
-        None => only_language(&task)?,
+        Some(list) => languages(task, list)?,
+        None => only_language(task)?,
     };
     if let Some(template) = &wanted.items.items {
         tasks::items::check_template(template, langs.len())?;
     }
     let of = |language: &&TaskLanguage| {
-        let rows = rows(&task, language, wanted.items.items.as_deref(), wanted.items.limit)?;
-        let items = tasks::prompt::items(&task, language, wanted.items.style, wanted.protocol, &rows)?;
+        let rows = source.rows(language, wanted.items.items.as_deref(), wanted.items.limit)?;
+        let items = tasks::prompt::items(task, language, wanted.items.style, wanted.protocol, &rows)?;
         Ok((language.code.clone(), items))
     };
     Ok(Prompts { langs: langs.iter().map(of).collect::<Result<_>>()?, task: task.id.clone() })
-}
-
-/// The items of one language: of the user's file, else the bundled ones.
-///
-/// # Errors
-/// As [`tasks::items::load`] and [`bundled::rows`].
-pub fn rows(
-    task: &Task,
-    language: &TaskLanguage,
-    file: Option<&str>,
-    limit: Option<usize>,
-) -> Result<Vec<Row>> {
-    match file {
-        Some(template) => {
-            let path = tasks::items::path_of(template, &language.code);
-            tasks::items::load(task, language, &path, limit)
-        }
-        None => bundled::rows(task, language, limit),
-    }
 }
 
 /// `all` (in the order of the 20, then the task's own) or a list of languages of the task.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::report::curves::style_name;
 use crate::report::json;
 use crate::report::table::{Align, Table};
-use crate::tasks::{self, Task, bundled};
+use crate::tasks::{self, BUNDLED, Source, Task};
 use serde::Serialize;
 use std::path::Path;
 
@@ -35,12 +35,8 @@ struct Listed {
 
 fn list(as_json: bool) -> Result<()> {
     let mut listed = Vec::new();
-    for id in bundled::ids() {
-        let task = bundled::find(id)?;
-        let items = match task.languages.first() {
-            Some(language) => bundled::rows(&task, language, None)?.len(),
-            None => 0,
-        };
+    for bundled in &BUNDLED {
+        let (task, items) = (bundled.task()?, bundled.count()?);
         let langs = task.languages.iter().map(|l| l.code.clone()).collect();
         listed.push(Listed { id: task.id, labels: task.labels, fields: task.fields, langs, items });
     }
@@ -75,13 +71,14 @@ struct Shown<'a> {
 }
 
 fn show(name: &str, lang: Option<&str>, style: Style, as_json: bool) -> Result<()> {
-    let task = bundled::find(name)?;
+    let source = Source::find(name)?;
+    let task = &source.task;
     let language = match (lang, task.languages.first()) {
         (Some(lang), _) => task.language(lang)?,
         (None, Some(first)) => first,
         (None, None) => return Err(Error::Failed(format!("the task {name} has no languages"))),
     };
-    let prompt = example(&task, &language.code, style)?;
+    let prompt = example(&source, &language.code, style)?;
     if as_json {
         let words = task.languages.iter().map(|l| (l.code.as_str(), l.words.as_slice())).collect();
         return console::print(&json::document(&Shown {
@@ -116,30 +113,31 @@ fn show(name: &str, lang: Option<&str>, style: Style, as_json: bool) -> Result<(
 }
 
 /// The whole prompt of the first bundled item, or of an item whose fields hold their names.
-fn example(task: &Task, code: &str, style: Style) -> Result<String> {
+fn example(source: &Source, code: &str, style: Style) -> Result<String> {
+    let task = &source.task;
     let language = task.language(code)?;
-    let rows =
-        if bundled::is_bundled(&task.id) { bundled::rows(task, language, Some(1))? } else { Vec::new() };
-    let values = match rows.first() {
-        Some(row) => row.values.clone(),
-        None => task.fields.iter().map(|f| format!("[{f}]")).collect(),
+    let values = match source.rows(language, None, Some(1)) {
+        Ok(rows) => rows.into_iter().next().map(|row| row.values),
+        // A task of the user's own brings no items.
+        Err(_) => None,
     };
+    let values = values.unwrap_or_else(|| task.fields.iter().map(|f| format!("[{f}]")).collect());
     Ok(tasks::prompt::prefix(task, language, style)? + &language.item.query(&values))
 }
 
 fn check(name: &str, items: Option<&str>, langs: &str) -> Result<()> {
     let path = Path::new(name);
-    let task = if !path.exists() && bundled::is_bundled(name) {
-        bundled::find(name)?
-    } else {
+    let is_bundled = BUNDLED.iter().any(|b| b.id == name);
+    if path.exists() || !is_bundled {
         let faults = tasks::check(&Task::file_text(path)?, name);
         if !faults.is_empty() {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let noun = if faults.len() == 1 { "fault" } else { "faults" };
             return Err(Error::Failed(format!("{name} has {} {noun}\n{}", faults.len(), lines.join("\n"))));
         }
-        Task::open(path)?
-    };
+    }
+    let source = Source::find(name)?;
+    let task = &source.task;
     let mut out = format!(
         "{name}: {} with {} labels in {} languages, no faults\n",
         task.id,
@@ -147,12 +145,12 @@ fn check(name: &str, items: Option<&str>, langs: &str) -> Result<()> {
         task.languages.len()
     );
     if let Some(template) = items {
-        let languages = prompts::languages(&task, langs)?;
+        let languages = prompts::languages(task, langs)?;
         tasks::items::check_template(template, languages.len())?;
         for language in languages {
-            let rows = prompts::rows(&task, language, items, None)?;
+            let rows = source.rows(language, items, None)?;
             // Every item must also make a prompt, in the style that every task has.
-            tasks::prompt::items(&task, language, Style::Same, Protocol::Default, &rows)?;
+            tasks::prompt::items(task, language, Style::Same, Protocol::Default, &rows)?;
             let shown = tasks::items::path_of(template, &language.code);
             out += &format!("{}: {} items in {}, no faults\n", shown.display(), rows.len(), language.code);
         }

@@ -38,7 +38,7 @@ struct Layer<'a> {
     layer: usize,
     entropy_bits: f32,
     kl_bits: Option<f32>,
-    energy: f32,
+    energy: Option<f32>,
     top: &'a [TokenP],
     tracked: Ordered<&'a str, Tracked<'a>>,
 }
@@ -149,7 +149,9 @@ impl Report for LensReport<'_> {
                 if let Some(kl) = l.kl_bits {
                     row("kl_bits", "", "", "", kl);
                 }
-                row("energy", "", "", "", l.energy);
+                if let Some(energy) = l.energy {
+                    row("energy", "", "", "", energy);
+                }
                 for (rank, top) in l.top.iter().enumerate() {
                     row("top", &(rank + 1).to_string(), &top.id.to_string(), &top.text, top.p);
                 }

@@ -57,7 +57,7 @@ pub fn lens() -> LensAnswer {
         curves: None,
         tracked: vec![0.9 * step(k, 13.0 - shift), 0.3 * step(k, 9.0)],
         gold_rank: None,
-        energy: 0.4,
+        energy: Some(0.4),
     };
     let run = |run, shift| LensRun {
         run,
