@@ -303,6 +303,34 @@ fn a_file_that_is_no_task_is_refused_in_a_sentence() {
     assert_eq!(Task::open(&path).expect("a task").id, "colour");
 }
 
+#[test]
+fn damaged_task_files_never_panic_and_faults_lie_within_the_file() {
+    let mut state = 1_u64;
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let (mut whole, mut faulty) = (0, 0);
+    for _ in 0..3000 {
+        let mut characters: Vec<char> = TASK.chars().collect();
+        for _ in 0..=below(3) {
+            let (at, last) = (below(characters.len()), characters.len() - 1);
+            match below(4) {
+                0 if last > 0 => drop(characters.remove(at)),
+                1 => characters[at] = ['"', '{', '\n', '=', '[', 'x', '\0', 'é'][below(8)],
+                2 => characters.swap(at, last),
+                _ => characters.truncate(at.max(1)),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        let faults = check(&text, "f");
+        assert_eq!(Task::parse(&text, "f").is_ok(), faults.is_empty());
+        assert!(faults.iter().all(|fault| fault.line <= text.lines().count() + 1), "{faults:?}");
+        *if faults.is_empty() { &mut whole } else { &mut faulty } += 1;
+    }
+    assert!(whole > 100 && faulty > 1000, "{whole} {faulty}");
+}
+
 fn rows(text: &[u8], name: &str, limit: Option<usize>) -> polylens::Result<Vec<Row>> {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join(name);

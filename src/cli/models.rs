@@ -362,10 +362,12 @@ impl Shown {
                 bar.set_position(done);
             }
             None if new && !self.quiet => {
-                let size = if total > 0 && unit == "bytes" {
-                    format!(": {} of {}", human_bytes(done), human_bytes(total))
-                } else {
-                    String::new()
+                // A stage is reported once, as it begins: a first chunk's few bytes would say nothing.
+                let size = match (total, unit) {
+                    (0, _) => String::new(),
+                    (_, "bytes") if done < total / 50 => format!(", {}", human_bytes(total)),
+                    (_, "bytes") => format!(", {} of {} done", human_bytes(done), human_bytes(total)),
+                    _ => format!(", {total} {unit}"),
                 };
                 eprintln!("{stage}{size}");
             }

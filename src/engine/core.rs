@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
 /// Called with (stage, done, total, unit); total 0 = unknown.
-pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64, &str);
+pub type Progress<'a> = &'a mut (dyn FnMut(&str, u64, u64, &str) + Send);
 
 /// What a running lens hands out before it is complete.
 pub enum LensPart {
@@ -118,7 +118,10 @@ impl Engine {
             crate::fail!("{}: the adapter changes no logit of the probe; it has no effect", path.display());
         }
         if !probe_change.is_finite() {
-            crate::fail!("{}: with the adapter the model's output is not finite; it is damaged", path.display());
+            crate::fail!(
+                "{}: with the adapter the model's output is not finite; it is damaged",
+                path.display()
+            );
         }
         let info = AdapterInfo {
             name: name.to_owned(),
@@ -223,7 +226,8 @@ impl Engine {
         let mean_square = state.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / state.len() as f64;
         let norm = (mean_square + d.final_norm.eps).sqrt();
         let factors = d.final_norm.factors();
-        let normed: Vec<f64> = state.iter().zip(&factors).map(|(x, f)| f64::from(*x) / norm * f64::from(*f)).collect();
+        let normed: Vec<f64> =
+            state.iter().zip(&factors).map(|(x, f)| f64::from(*x) / norm * f64::from(*f)).collect();
         let step = (read.len() / 256).max(1);
         let mut largest = 0f64;
         for id in (0..read.len()).step_by(step) {

@@ -41,8 +41,9 @@ pub fn load(spec: &LoadSpec, progress: Progress) -> Result<Parts> {
             Some(gguf) => Tokenizer::from_gguf(gguf, cache_dir().as_deref()),
             None => Tokenizer::from_dir(&spec.path),
         });
-        let decoder =
-            pool.install(|| checkpoint.build(dtype, &backend, &mut |done, total| progress("weights", done, total, "tensors")));
+        let decoder = pool.install(|| {
+            checkpoint.build(dtype, &backend, &mut |done, total| progress("weights", done, total, "tensors"))
+        });
         let tokenizer = tokenizer.join().map_err(|_| Error::failed("the tokenizer could not be built"));
         Ok::<_, Error>((decoder.map_err(|e| named(e, &spec.path))?, tokenizer??))
     })?;
@@ -73,14 +74,16 @@ pub fn load(spec: &LoadSpec, progress: Progress) -> Result<Parts> {
 
 fn named(e: Error, path: &Path) -> Error {
     match e {
-        Error::Failed(m) if !m.contains(&path.display().to_string()) => Error::Failed(format!("{}: {m}", path.display())),
+        Error::Failed(m) if !m.contains(&path.display().to_string()) => {
+            Error::Failed(format!("{}: {m}", path.display()))
+        }
         other => other,
     }
 }
 
 /// Where rebuilt tokenizers are kept.
 fn cache_dir() -> Option<std::path::PathBuf> {
-    crate::hub::cache_root().map(|root| root.join("tokenizers"))
+    crate::hub::HubConfig::from_env().ok().map(|c| c.cache.join("tokenizers"))
 }
 
 /// Cores that this process may use.
@@ -132,7 +135,12 @@ fn backend(choice: &DeviceChoice) -> Result<(Backend, String)> {
 
 /// `Auto` on a CPU: f32 where it takes at most half of the free memory (the fastest), else the file's own
 /// format. Both compute in f32 with the same weights.
-fn choose(asked: DType, backend: &Backend, checkpoint: &Checkpoint, notes: &mut Vec<String>) -> Result<DType> {
+fn choose(
+    asked: DType,
+    backend: &Backend,
+    checkpoint: &Checkpoint,
+    notes: &mut Vec<String>,
+) -> Result<DType> {
     if asked != DType::Auto {
         return Ok(asked);
     }

@@ -1,8 +1,12 @@
 //! The engine: commands in, events out. It knows no terminal; the explorer and every sub-command
 //! drive the same [`protocol`].
 
+mod cache;
 pub mod control;
 pub mod core;
+mod lens;
+pub mod load;
+mod pooled;
 pub mod protocol;
 pub mod worker;
 

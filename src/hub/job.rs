@@ -85,7 +85,8 @@ pub fn sha256_file(path: &Path, cancel: &Cancel, on: impl FnMut(u64)) -> Result<
     let file = File::open(path).map_err(|e| io_error(path, "read", &e))?;
     let length = file.metadata().map_err(|e| io_error(path, "read", &e))?.len();
     let changed = || Error::failed(format!("{}: the file changed while it was read", path.display()));
-    sha256_of(file, length, cancel, on)?.ok_or_else(changed)
+    let hash = sha256_of(file, length, cancel, on).map_err(|e| e.context(path.display()))?;
+    hash.ok_or_else(changed)
 }
 
 /// A finished hash in lower-case hexadecimal.

@@ -30,8 +30,8 @@ impl Source for Packages<'_> {
         }
         pull.missing_notices(job)?;
         let stage = format!("checking {}", entry.name);
-        let found = sha256_file(&path, job.cancel, |_| ())?;
-        job.bytes(&stage, spec.bytes, spec.bytes);
+        let cancel = job.cancel;
+        let found = sha256_file(&path, cancel, |done| job.bytes(&stage, done, spec.bytes))?;
         if found != spec.sha256 {
             delete(&path)?;
             return Err(Error::failed(format!(
@@ -61,7 +61,9 @@ impl Packages<'_> {
             }
             file.seek(SeekFrom::Start(offset)).map_err(|e| io_error(path, "read", &e))?;
             job.bytes(&format!("checking what is there of {name}"), offset, length);
-            if sha256_of(&file, part.bytes, job.cancel, |_| ())?.as_deref() != Some(&part.sha256) {
+            let found =
+                sha256_of(&file, part.bytes, job.cancel, |_| ()).map_err(|e| e.context(path.display()))?;
+            if found.as_deref() != Some(&part.sha256) {
                 break;
             }
             kept += 1;

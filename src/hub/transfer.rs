@@ -114,7 +114,8 @@ impl Fetch<'_> {
         let have = super::job::copy(file, cancel, |chunk, _| {
             hash.update(chunk);
             Ok(())
-        })?;
+        })
+        .map_err(|e| e.context(partial.display()))?;
         file.seek(SeekFrom::Start(have)).map_err(|e| io_error(partial, "read", &e))?;
         if have > 0 && have < self.head.size {
             job.notes.push(format!("{} goes on after {}", self.file, super::job::human_bytes(have)));

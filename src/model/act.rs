@@ -4,9 +4,9 @@
 //! kernels; on another device they are compositions of candle's differentiable operations in f32.
 
 use super::config::Activation;
+use super::kernels::Mat;
 use super::kernels::attention::{self, Heads};
 use super::kernels::elementwise::{self, Angles, NormOut};
-use super::kernels::Mat;
 use super::linear::Weight;
 use crate::error::{Error, Result};
 use candle_core::{D, DType, Device, Tensor};
@@ -386,12 +386,7 @@ pub fn weight_row(table: &Weight, id: u32) -> Result<Vec<f32>> {
 
 /// Token vectors of an embedding table, `[hidden, ids.len()]`, times `scale`. Columns where `ids` is `None`
 /// are zero.
-pub fn embed(
-    table: &Weight,
-    ids: &[Option<u32>],
-    hidden: usize,
-    scale: Option<f64>,
-) -> Result<Act> {
+pub fn embed(table: &Weight, ids: &[Option<u32>], hidden: usize, scale: Option<f64>) -> Result<Act> {
     // Gemma's scale is rounded to the weights' format in its own code; for f32 that is f32.
     let scale = scale.map_or(1.0, |s| s as f32);
     let mut out = Mat::zeros(hidden, ids.len());

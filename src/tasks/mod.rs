@@ -1,6 +1,7 @@
 //! Tasks: languages, task files, items, prompts and token sets. Plain data in and out; what goes to the engine is
 //! `engine::protocol`'s.
 
+mod bundled;
 pub mod items;
 pub mod languages;
 pub mod prompt;
@@ -9,6 +10,7 @@ pub mod sets;
 mod task;
 mod template;
 
+pub use bundled::{BUNDLED, Bundled, Source};
 pub use items::Row;
 pub use languages::{LANGUAGES, Language};
 pub use read::Fault;

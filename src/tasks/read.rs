@@ -90,9 +90,8 @@ impl<'t> Reader<'t> {
                 self.fault(Some(span.clone()), "id", "it must be 1 to 64 letters, digits, - or _");
             }
         });
-        if let Some(value) = top.get("description") {
-            self.string(value, "description");
-        }
+        let description = top.get("description").and_then(|value| self.string(value, "description"));
+        let description = description.map(|(text, _)| text);
         let labels =
             self.required(top, "", "labels", "the canonical labels, as in [\"positive\", \"negative\"]");
         let labels = labels.and_then(|value| self.names(value, "labels", 2));
@@ -114,7 +113,15 @@ impl<'t> Reader<'t> {
         let (labels, fields) = (labels?, fields?);
         let agnostic = top.get("styles").and_then(|value| self.styles(value, &labels));
         let languages = languages.and_then(|value| self.languages(value, &labels, &fields));
-        Some(Task { id: id?.0, labels, fields, separator: separator?, agnostic, languages: languages? })
+        Some(Task {
+            id: id?.0,
+            description,
+            labels,
+            fields,
+            separator: separator?,
+            agnostic,
+            languages: languages?,
+        })
     }
 
     fn styles(&mut self, value: &Value<'t>, labels: &[String]) -> Option<Vec<String>> {

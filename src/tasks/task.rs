@@ -14,6 +14,8 @@ const MAX_BYTES: u64 = 8 << 20;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
     pub id: String,
+    /// One line for lists, where the file has one.
+    pub description: Option<String>,
     /// Canonical (English) labels, in order.
     pub labels: Vec<String>,
     /// Columns of an item, without `answer`.

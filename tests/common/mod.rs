@@ -1,6 +1,5 @@
 //! What several test programs need: reference data and real models, where this machine has them.
 //! With `CI=true` a missing file is a failure, elsewhere the test says `skipped` and passes.
-#![allow(dead_code, reason = "every test program takes what it needs")]
 
 use std::path::{Path, PathBuf};
 
@@ -15,15 +14,18 @@ fn missing(what: &str) {
 
 /// A file of the reference folder: `$POLYLENS_SHARED`, else `shared/` beside or in the crate's directory.
 pub fn shared(path: &str) -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named = std::env::var_os("POLYLENS_SHARED").map(PathBuf::from);
-    let found =
-        named.into_iter().chain([here.join("../shared"), here.join("shared")]).map(|root| root.join(path));
-    let found = found.into_iter().find(|file| file.exists());
+    let found = find(path);
     if found.is_none() {
         missing(&format!("the reference file {path}"));
     }
     found
+}
+
+fn find(path: &str) -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = std::env::var_os("POLYLENS_SHARED").map(PathBuf::from);
+    let roots = named.into_iter().chain([here.join("../shared"), here.join("shared")]);
+    roots.map(|root| root.join(path)).find(|file| file.exists())
 }
 
 /// A JSON file of the reference folder.
@@ -61,4 +63,12 @@ fn cache() -> Option<PathBuf> {
                 .join("polylens"),
         )
     })
+}
+
+/// Also uses every helper once, for the test programs that need only some of them.
+#[test]
+fn a_file_that_is_nowhere_is_not_found() {
+    let helpers: [fn(&str) -> Option<PathBuf>; 3] = [find, shared, model_file];
+    let _ = golden;
+    assert_eq!(helpers[0]("no/such/file"), None);
 }

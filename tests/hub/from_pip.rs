@@ -146,7 +146,6 @@ fn what_fails_is_said_in_one_sentence() {
         ),
         (none, "has no tiny-part0 1.0"),
         ("echo '/usr/bin/python3: No module named pip' >&2; exit 1", "has no pip"),
-        ("exit 127", "was not found"),
         (
             "echo noise; echo 'ERROR: Exception:'; echo ' File x'; echo 'OddError: 7' >&2; exit 2",
             "OddError: 7",
@@ -161,12 +160,21 @@ fn what_fails_is_said_in_one_sentence() {
         assert!(text.starts_with("tiny could not be fetched: ") && text.contains(says), "{text}");
         assert!(!text.contains('\n') && !text.contains("noise"), "{text}");
     }
-    let nowhere = HubConfig { python: Some("/no/such/python".into()), ..world.config(HONEST) };
-    let text = world.pull(&nowhere, Some("pip")).unwrap_err().to_string();
-    assert!(text.contains("/no/such/python was not found") && text.contains("POLYLENS_PYTHON"), "{text}");
+    // No Python at all, and a stand-in for Python (any program that fails) with none behind it.
+    for python in ["/no/such/python", "/bin/false"] {
+        let nowhere = HubConfig { python: Some(python.into()), ..world.config(HONEST) };
+        let text = world.pull(&nowhere, Some("pip")).unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("{python} was not found")) && text.contains("POLYLENS_PYTHON"),
+            "{text}"
+        );
+    }
     // Both sources fail: both reasons are given.
     let text = world.pull(&world.config(none), None).unwrap_err().to_string();
-    assert!(text.contains("has no tiny-part0") && text.contains("HF_HUB_OFFLINE"), "{text}");
+    assert!(
+        text.contains("has no tiny-part0") && text.contains("nor from hub org/tiny: HF_HUB_OFFLINE"),
+        "{text}"
+    );
     fs::write(world.path("file"), "").unwrap();
     let text = world.pull(&HubConfig { cache: world.path("file"), ..world.config(HONEST) }, None);
     let text = text.unwrap_err().to_string();

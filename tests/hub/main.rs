@@ -1,6 +1,6 @@
 //! Fetching models, against a model hub and a pip that are made here: loopback and temporary folders only.
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "tui"))]
 mod command_line;
 #[cfg(unix)]
 mod from_hub;

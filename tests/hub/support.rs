@@ -6,8 +6,8 @@ use polylens::hub::{Entry, Hub, HubConfig, Pulled};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
@@ -151,6 +151,7 @@ impl World {
         let root = self.root.path().display();
         let text = format!(
             r#"#!/bin/sh
+[ "$1" = -c ] && {{ echo "$0"; exit 0; }}
 [ "$1 $2 $3" = "-m pip download" ] || {{ echo "unexpected: $*"; exit 9; }}
 calls={root}/calls
 while [ $# -gt 1 ]; do [ "$1" = -d ] && dest=$2; shift; done
@@ -160,11 +161,12 @@ echo "$name" >> "$calls"
 cp "{root}/wheels/$name.whl" "$TMPDIR/growing" && mv "$TMPDIR/growing" "$dest/$name.whl"
 "#
         );
-        // Another test's fork may hold a script open for writing at the moment of its start ("text file busy").
-        let fresh = script.with_extension("new");
-        fs::write(&fresh, text).unwrap();
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(&fresh, &script).unwrap();
+        // Made by another process: a script that this one had open for writing could not be started while some other
+        // test's fork still holds it ("text file busy").
+        let source = script.with_extension("txt");
+        fs::write(&source, text).unwrap();
+        let made = Command::new("install").args(["-m", "755"]).args([&source, &script]).status().unwrap();
+        assert!(made.success());
         script
     }
 }

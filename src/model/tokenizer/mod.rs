@@ -207,3 +207,9 @@ impl Tokenizer {
 fn unencodable(error: tokenizers::Error) -> Error {
     Error::failed(format!("the text cannot be tokenised: {error}"))
 }
+
+/// The engine's worker owns one while other threads tokenise with it.
+const _: fn() = || {
+    fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Tokenizer>();
+};
