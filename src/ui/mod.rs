@@ -1,1 +1,22 @@
 //! The explorer on a terminal.
+
+mod card;
+pub mod frame;
+mod input;
+mod log;
+mod overlays;
+pub mod palette;
+pub mod panes;
+mod runtime;
+#[cfg(test)]
+mod screens;
+mod services;
+mod start;
+mod terminal;
+pub mod text;
+pub mod theme;
+pub mod view;
+pub mod widgets;
+
+pub use start::{ExploreOptions, run};
+pub use theme::{Curve, Ladder, Theme};

@@ -1,0 +1,448 @@
+//! What each action does, and what is done with an overlay's answer.
+
+use super::overlay::{Choice, Outcome, Question};
+use super::panes::query::{Source, next_style};
+use super::picker::{Entry, Picked, Picker};
+use super::*;
+
+impl App {
+    /// Does an action of the key table.
+    pub fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let action = match self.focus {
+            PaneId::Query => self.query.field_action(action).unwrap_or(action),
+            _ => action,
+        };
+        if self.act_program(action, effects)
+            || self.act_query(action, effects)
+            || self.act_model(action, effects)
+        {
+            return;
+        }
+        let pane = self.focus;
+        self.with_pane(pane, effects, |p, cx| p.on_action(action, cx));
+    }
+
+    /// Actions of the program and the frame; true if it was one.
+    fn act_program(&mut self, action: Action, effects: &mut Vec<Effect>) -> bool {
+        match action {
+            Action::Quit | Action::ForceQuit => {
+                self.quitting = true;
+                effects.push(Effect::Quit);
+            }
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::Help => self.overlay = Some(Overlay::Help { scroll: 0 }),
+            Action::Palette => self.pick(Choice::Palette, overlay::palette(self.focus)),
+            Action::NextTheme => {
+                let at = ThemeKind::ALL.iter().position(|t| *t == self.theme).unwrap_or(0);
+                self.theme = ThemeKind::ALL[(at + 1) % ThemeKind::ALL.len()];
+                effects.push(Effect::Redraw);
+            }
+            Action::Back => self.back(),
+            Action::Dismiss => _ = self.messages.dismiss(),
+            Action::CancelJob => self.cancel(effects),
+            Action::Zoom => {
+                self.zoomed = !self.zoomed;
+                self.show(self.focus, effects);
+            }
+            Action::NextPane => self.cycle(1, effects),
+            Action::PreviousPane => self.cycle(4, effects),
+            Action::ShowQuery => self.show(PaneId::Query, effects),
+            Action::ShowLens => self.show(PaneId::Lens, effects),
+            Action::ShowGrid => self.show(PaneId::Grid, effects),
+            Action::ShowPca => self.show(PaneId::Pca, effects),
+            Action::ShowTraining => self.show(PaneId::Training, effects),
+            Action::Copy => self.copy(effects),
+            Action::Write => self.ask_file(),
+            Action::OpenTrainingLog => {
+                let path = self.training_log.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+                self.ask(Question::TrainingLog, &path);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Actions that change the query; true if it was one.
+    fn act_query(&mut self, action: Action, effects: &mut Vec<Effect>) -> bool {
+        match action {
+            Action::PickLanguage => self.pick(Choice::Language, overlay::languages(&self.shared)),
+            Action::PickTask => self.pick(Choice::Task, overlay::tasks(&self.shared)),
+            Action::PickItem => self.pick(Choice::Item, overlay::items(&self.shared)),
+            Action::Filter if self.focus == PaneId::Query => {
+                self.pick(Choice::Item, overlay::items(&self.shared));
+            }
+            Action::NextLanguage => self.step_language(true, effects),
+            Action::PreviousLanguage => self.step_language(false, effects),
+            Action::NextItem => self.step_item(true, effects),
+            Action::PreviousItem => self.step_item(false, effects),
+            Action::NextStyle | Action::PreviousStyle => {
+                self.shared.style = next_style(self.shared.style, action == Action::NextStyle);
+                self.to_items(effects);
+            }
+            Action::NextProtocol => {
+                self.shared.protocol = match self.shared.protocol {
+                    Protocol::Default => Protocol::Paper,
+                    Protocol::Paper => Protocol::Default,
+                };
+                self.requery(effects);
+            }
+            Action::EditText => {
+                self.show(PaneId::Query, effects);
+                self.query.edit(&self.shared);
+            }
+            Action::ToggleSource => {
+                self.query.source = match self.query.source {
+                    Source::Item => Source::Free,
+                    Source::Free => Source::Item,
+                };
+                self.query.scroll = 0;
+                self.requery(effects);
+                if self.query.source == Source::Free && self.query.free.text().is_empty() {
+                    self.show(PaneId::Query, effects);
+                    self.query.edit(&self.shared);
+                }
+            }
+            Action::TrackWords => self.ask(Question::Track, &self.query.track.join(", ")),
+            Action::Rerun => self.requery(effects),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Actions on the model and its adapters; true if it was one.
+    fn act_model(&mut self, action: Action, effects: &mut Vec<Effect>) -> bool {
+        match action {
+            Action::PickModel => {
+                let mut picker = Picker::new("Model", "type a name, ORG/REPO or a path", Vec::new());
+                picker.free = Some("Load");
+                picker.empty = "looking at the catalogue".to_owned();
+                picker.footer = "Enter loads or fetches   Tab completes a path   Esc goes back".to_owned();
+                self.pick(Choice::Model, picker);
+                self.refresh_pickers();
+                effects.push(Effect::ListModels);
+            }
+            Action::PickAdapter => {
+                let mut picker = Picker::new("Adapters", "type a directory or ORG/REPO", Vec::new());
+                picker.free = Some("Load");
+                picker.empty = "none loaded: type the path of a PEFT adapter directory".to_owned();
+                picker.footer = "Enter loads, shows or hides   C-x drops   Tab completes a path".to_owned();
+                self.pick(Choice::Adapter, picker);
+                self.refresh_pickers();
+            }
+            Action::ToggleAdapter if self.shared.adapters.is_empty() => {
+                self.act_model(Action::PickAdapter, effects);
+            }
+            Action::ToggleAdapter => {
+                let on = !self.shared.compares();
+                self.shared.adapters.iter_mut().for_each(|a| a.shown = on);
+                self.requery(effects);
+            }
+            Action::Fetch => _ = self.model.fetch(&mut self.jobs, effects),
+            Action::Open if self.shared.model.is_none() && self.focus != PaneId::Training => {
+                return self.model.fetch(&mut self.jobs, effects);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Brings a pane on screen and gives it the focus.
+    pub(super) fn show(&mut self, pane: PaneId, effects: &mut Vec<Effect>) {
+        let before: Vec<PaneId> = PaneId::ALL.into_iter().filter(|p| self.is_visible(*p)).collect();
+        if pane != PaneId::Query {
+            self.main = pane;
+            if self.query.editing {
+                self.end_edit(effects);
+            }
+        }
+        if !matches!(pane, PaneId::Query | PaneId::Lens) {
+            self.side = pane;
+        }
+        self.focus = pane;
+        for shown in PaneId::ALL {
+            if self.is_visible(shown) && (shown == pane || !before.contains(&shown)) {
+                self.with_pane(shown, effects, |p, cx| p.on_show(cx));
+            }
+        }
+    }
+
+    fn cycle(&mut self, by: usize, effects: &mut Vec<Effect>) {
+        // Where several panes are on screen, Tab goes round those first.
+        let shown: Vec<PaneId> =
+            self.layout().map(|l| l.panes.iter().map(|(p, _)| *p).collect()).unwrap_or_default();
+        let ring: &[PaneId] = if shown.len() > 2 { &shown } else { &PaneId::ALL };
+        let at = ring.iter().position(|p| *p == self.focus).unwrap_or(0);
+        let next = ring[if by == 1 { at + 1 } else { at + ring.len() - 1 } % ring.len()];
+        self.show(next, effects);
+    }
+
+    fn back(&mut self) {
+        let pane: &mut dyn Pane = match self.focus {
+            PaneId::Query => &mut self.query,
+            PaneId::Lens => &mut self.lens,
+            PaneId::Grid => &mut self.grid,
+            PaneId::Pca => &mut self.pca,
+            PaneId::Training => &mut self.training,
+        };
+        if !pane.back() && !self.messages.dismiss() {
+            self.zoomed = false;
+        }
+    }
+
+    fn cancel(&mut self, effects: &mut Vec<Effect>) {
+        let panes = [self.focus].into_iter().chain(PaneId::ALL);
+        let job = panes.filter_map(|p| self.pane(p).job()).next();
+        match self.model.job().or(job).or_else(|| self.model.work().map(|w| w.job)) {
+            Some(job) => effects.push(Effect::Engine(crate::engine::protocol::Command::Cancel { job })),
+            None => self.messages.info("Nothing is being computed.", self.now),
+        }
+    }
+
+    fn copy(&mut self, effects: &mut Vec<Effect>) {
+        match self.pane(self.focus).copy_text(&self.shared) {
+            Some(text) => {
+                let first: String = text.lines().next().unwrap_or("").chars().take(40).collect();
+                self.messages.info(format!("Copied: {first}"), self.now);
+                effects.push(Effect::Copy(text));
+            }
+            None => self.messages.info("There is nothing to copy in this pane yet.", self.now),
+        }
+    }
+
+    fn ask_file(&mut self) {
+        if self.pane(self.focus).export(&self.shared).is_none() {
+            return self.messages.info("There is nothing to write in this pane yet.", self.now);
+        }
+        let name = format!(
+            "{}-{}-{}.json",
+            self.focus.name().to_lowercase(),
+            self.shared.lang,
+            self.shared.item + 1
+        );
+        self.ask(Question::WriteTo, &name);
+    }
+
+    fn ask(&mut self, what: Question, text: &str) {
+        let field = editor::Editor::new(text, false);
+        self.overlay = Some(Overlay::Ask { what, field, candidates: Vec::new() });
+    }
+
+    fn pick(&mut self, choice: Choice, picker: Picker) {
+        self.overlay = Some(Overlay::Picker(choice, Box::new(picker)));
+    }
+
+    /// Brings the open picker up to date with the catalogue or the adapters.
+    pub(super) fn refresh_pickers(&mut self) {
+        let Some(Overlay::Picker(choice, picker)) = &mut self.overlay else { return };
+        match choice {
+            Choice::Model => {
+                let current = self.shared.model.as_ref().map(|m| m.name.as_str());
+                let entries = self.model.catalogue.iter().map(|m| Entry {
+                    id: m.name.clone(),
+                    label: m.name.clone(),
+                    detail: model_detail(m),
+                    marked: current == Some(m.name.as_str()),
+                    ..Entry::default()
+                });
+                picker.set_entries(entries.collect());
+            }
+            Choice::Adapter => {
+                let entries = self.shared.adapters.iter().enumerate().map(|(i, a)| Entry {
+                    id: format!("#{i}"),
+                    label: a.info.name.clone(),
+                    detail: format!("rank {} · probe {:.3}", a.info.rank, a.info.probe_change),
+                    marked: a.shown,
+                    words: a.info.path.display().to_string(),
+                    ..Entry::default()
+                });
+                picker.set_entries(entries.collect());
+            }
+            _ => {}
+        }
+    }
+
+    /// What an overlay's key led to.
+    pub(super) fn on_overlay(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        match outcome {
+            Outcome::Stay | Outcome::Picked(_, Picked::Stay | Picked::Filtered) => {}
+            Outcome::Close => self.overlay = None,
+            Outcome::Picked(Choice::Model | Choice::Adapter, Picked::Complete(typed))
+            | Outcome::Complete(typed) => {
+                effects.push(Effect::Complete(typed));
+            }
+            Outcome::Picked(_, Picked::Complete(_)) => {}
+            Outcome::Picked(Choice::Adapter, Picked::Removed(id)) => self.drop_adapter(&id, effects),
+            Outcome::Picked(_, Picked::Removed(_)) => {}
+            Outcome::Picked(choice, Picked::Chosen(id)) => self.chosen(choice, &id, effects),
+            Outcome::Answered(what, text) => {
+                self.overlay = None;
+                self.answered(what, &text, effects);
+            }
+        }
+    }
+
+    fn chosen(&mut self, choice: Choice, id: &str, effects: &mut Vec<Effect>) {
+        if choice == Choice::Adapter {
+            return self.choose_adapter(id, effects);
+        }
+        self.overlay = None;
+        match choice {
+            Choice::Language => self.set_language(id, effects),
+            Choice::Task => {
+                self.shared.task = id.to_owned();
+                self.load_items();
+                self.to_items(effects);
+            }
+            Choice::Item => {
+                self.shared.item = id.parse().unwrap_or(0);
+                self.to_items(effects);
+            }
+            Choice::Model => self.model.choose(id, effects),
+            Choice::Palette => {
+                let Some(binding) = id.parse::<usize>().ok().and_then(|i| action::KEYS.get(i)) else {
+                    return;
+                };
+                if let action::Where::Pane(pane) = binding.place {
+                    self.show(pane, effects);
+                }
+                self.act(binding.action, effects);
+            }
+            Choice::Adapter => {}
+        }
+    }
+
+    fn choose_adapter(&mut self, id: &str, effects: &mut Vec<Effect>) {
+        match self.adapter_index(id) {
+            Some(i) => {
+                self.shared.adapters[i].shown = !self.shared.adapters[i].shown;
+                self.requery(effects);
+                self.refresh_pickers();
+            }
+            None => {
+                let ready = self.shared.model.is_some();
+                self.model.add_adapter(id, ready, &mut self.jobs, effects);
+                self.overlay = None;
+            }
+        }
+    }
+
+    fn adapter_index(&self, id: &str) -> Option<usize> {
+        id.strip_prefix('#')?.parse().ok().filter(|i| *i < self.shared.adapters.len())
+    }
+
+    fn drop_adapter(&mut self, id: &str, effects: &mut Vec<Effect>) {
+        let Some(index) = self.adapter_index(id) else { return };
+        self.shared.adapters.remove(index);
+        effects.push(Effect::Engine(crate::engine::protocol::Command::DropAdapter { index }));
+        // The runs' numbers have moved: what is shown belongs to other adapters now.
+        self.lens.clear();
+        self.requery(effects);
+        self.refresh_pickers();
+    }
+
+    fn answered(&mut self, what: Question, text: &str, effects: &mut Vec<Effect>) {
+        match what {
+            Question::Track => {
+                let words = text.split([',', '，', '、', ';']).map(str::trim).filter(|w| !w.is_empty());
+                self.query.track = words.map(str::to_owned).collect();
+                self.requery(effects);
+            }
+            Question::TrainingLog if !text.is_empty() => self.follow_log(PathBuf::from(text), effects),
+            Question::WriteTo if !text.is_empty() => {
+                let text_form = text.ends_with(".txt");
+                let pane = self.pane(self.focus);
+                let data = match text_form {
+                    true => pane.copy_text(&self.shared),
+                    false => pane.export(&self.shared).map(|v| format!("{v:#}\n")),
+                };
+                match data {
+                    Some(data) => effects.push(Effect::Save { path: PathBuf::from(text), text: data }),
+                    None => self.messages.info("There is nothing to write in this pane yet.", self.now),
+                }
+            }
+            Question::TrainingLog | Question::WriteTo => {}
+        }
+    }
+
+    /// Follows a training run's log.
+    pub(super) fn follow_log(&mut self, path: PathBuf, effects: &mut Vec<Effect>) {
+        self.training_log = Some(path.clone());
+        effects.push(Effect::FollowLog(Some(path)));
+    }
+
+    /// Completions arrived for what was typed.
+    pub(super) fn complete(&mut self, typed: &str, found: Vec<String>) {
+        let common = common_prefix(&found);
+        match &mut self.overlay {
+            Some(Overlay::Picker(_, picker)) if picker.filter.text() == typed => {
+                if common.len() > typed.len() {
+                    picker.set_filter(&common);
+                }
+            }
+            Some(Overlay::Ask { field, candidates, .. }) if field.text() == typed => {
+                if common.len() > typed.len() {
+                    field.set(&common);
+                }
+                *candidates = if found.len() > 1 { found } else { Vec::new() };
+            }
+            _ => {}
+        }
+    }
+
+    fn step_language(&mut self, forwards: bool, effects: &mut Vec<Effect>) {
+        let library = self.shared.library.clone();
+        let task = library.tasks().iter().find(|t| t.id == self.shared.task);
+        let codes: Vec<&String> = library.languages().iter().map(|l| &l.code).collect();
+        let codes: Vec<&String> =
+            codes.into_iter().filter(|c| task.is_none_or(|t| t.langs.contains(c))).collect();
+        if codes.is_empty() {
+            return;
+        }
+        let at = codes.iter().position(|c| **c == self.shared.lang).unwrap_or(0);
+        let next = (at + if forwards { 1 } else { codes.len() - 1 }) % codes.len();
+        self.set_language(codes[next], effects);
+    }
+
+    fn set_language(&mut self, code: &str, effects: &mut Vec<Effect>) {
+        self.shared.lang = code.to_owned();
+        self.load_items();
+        self.to_items(effects);
+    }
+
+    fn step_item(&mut self, forwards: bool, effects: &mut Vec<Effect>) {
+        let n = self.shared.items.len();
+        if n > 0 {
+            self.shared.item = (self.shared.item + if forwards { 1 } else { n - 1 }) % n;
+            self.to_items(effects);
+        }
+    }
+
+    /// The query is the task's item again, and asked about.
+    fn to_items(&mut self, effects: &mut Vec<Effect>) {
+        self.query.source = Source::Item;
+        self.query.reset_text();
+        self.requery(effects);
+    }
+}
+
+fn model_detail(m: &CatalogueEntry) -> String {
+    let size = match (m.cached, m.download) {
+        (true, _) => "in the cache".to_owned(),
+        (false, 0) => "to be fetched".to_owned(),
+        (false, n) => format!("fetches {}", text::bytes(n)),
+    };
+    format!("{} · {size}", m.summary)
+}
+
+fn common_prefix(candidates: &[String]) -> String {
+    let Some(first) = candidates.first() else { return String::new() };
+    let mut end = first.len();
+    for other in &candidates[1..] {
+        end = first
+            .char_indices()
+            .find(|(i, c)| *i >= end || !other[*i..].starts_with(*c))
+            .map_or(end, |(i, _)| i.min(end));
+    }
+    first[..end].to_owned()
+}

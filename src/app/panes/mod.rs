@@ -1,0 +1,11 @@
+//! The panes' states.
+
+pub mod alignment;
+#[cfg(test)]
+pub mod fixtures;
+pub mod grid;
+pub mod languages;
+pub mod lens;
+pub mod pca;
+pub mod query;
+pub mod training;

@@ -1,0 +1,113 @@
+//! The card in the place of data while there is no model: what is missing, and the next step.
+
+use super::text::{harmless, put, width};
+use super::theme::Theme;
+use super::widgets::bar::bar;
+use crate::app::App;
+use crate::app::model::Stage;
+use crate::app::text::{bytes, duration, rows};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// One line of the card: pieces with their styles.
+type Line = Vec<(String, Style)>;
+
+/// Draws the card in the middle of `area`.
+pub fn render(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
+    let cells = usize::from(area.width).saturating_sub(4).min(70);
+    if cells < 10 || area.height == 0 {
+        return;
+    }
+    let lines = lines(app, cells, theme);
+    let x = area.x + (area.width - cells as u16) / 2;
+    let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
+    for (i, line) in lines.iter().enumerate() {
+        let y = top + i as u16;
+        if y >= area.bottom() {
+            break;
+        }
+        let mut at = x;
+        for (words, style) in line {
+            at = put(buf, area, at, y, words, *style);
+        }
+        if line.is_empty()
+            && i == 2
+            && let Some(work) = app.model.work()
+        {
+            let row = Rect { x, y, width: cells as u16, height: 1 };
+            bar(
+                buf,
+                row,
+                work.ratio().unwrap_or(0.0),
+                theme.accent(),
+                theme.selection_idle(),
+                theme.glyphs.ascii,
+            );
+        }
+    }
+}
+
+fn lines(app: &App, cells: usize, theme: &Theme) -> Vec<Line> {
+    let plain = |words: String| vec![(words, theme.text())];
+    let mut out: Vec<Line> = Vec::new();
+    match &app.model.stage {
+        Stage::Offer { name, from, bytes: size } => {
+            out.push(vec![
+                (name.clone(), theme.strong()),
+                (" is not on this machine yet.".into(), theme.text()),
+            ]);
+            let size = if *size > 0 { bytes(*size) } else { "its files (size not known yet)".into() };
+            out.extend(paragraph(
+                &format!("polylens fetches {size} from {from} into its cache, once."),
+                cells,
+                theme.text(),
+            ));
+            out.push(Vec::new());
+            out.push(key("Enter", "fetch it now", theme));
+            out.push(key("m", "choose another model, a directory or a file", theme));
+        }
+        Stage::Fetching { name, .. } | Stage::Loading { name, .. } => {
+            let verb = if matches!(app.model.stage, Stage::Fetching { .. }) { "Fetching" } else { "Loading" };
+            out.push(vec![(format!("{verb} "), theme.text()), (name.clone(), theme.strong())]);
+            out.push(vec![(progress(app), theme.dim())]);
+            out.push(Vec::new());
+            out.push(key("X", "cancel", theme));
+        }
+        Stage::Failed { name, message } => {
+            out.push(vec![(name.clone(), theme.strong()), (" is not in use:".into(), theme.text())]);
+            out.extend(paragraph(&harmless(message), cells, theme.error()));
+            out.push(Vec::new());
+            out.push(key("Enter", "try again", theme));
+            out.push(key("m", "choose another model, a directory or a file", theme));
+        }
+        Stage::Looking { name } => out.push(plain(format!("Looking for {name}"))),
+        Stage::Idle => {
+            out.push(plain("No model is loaded.".into()));
+            out.push(key("m", "choose a model, a directory or a file", theme));
+        }
+    }
+    out.push(Vec::new());
+    out.push(vec![("Meanwhile, without a model:".into(), theme.dim())]);
+    out.push(key("L", "languages", theme));
+    out.push(key("i", "the task's items", theme));
+    out.push(key("5", "follow a training run", theme));
+    out.push(key("?", "help", theme));
+    out
+}
+
+fn paragraph(words: &str, cells: usize, style: Style) -> Vec<Line> {
+    rows(words, cells).into_iter().map(|r| vec![(words[r].trim_end().to_owned(), style)]).collect()
+}
+
+fn key(name: &str, words: &str, theme: &Theme) -> Line {
+    let fill = " ".repeat(7_usize.saturating_sub(width(name)));
+    vec![(format!("  {name}{fill}"), theme.key()), (words.to_owned(), theme.text())]
+}
+
+fn progress(app: &App) -> String {
+    let Some(work) = app.model.work() else { return "starting".into() };
+    let left = work.left(app.now).map(|d| format!(", {} left", duration(d))).unwrap_or_default();
+    let amount = if work.done > 0 || work.total > 0 { format!(": {}", work.amount()) } else { String::new() };
+    format!("{}{amount}{left}", work.stage)
+}

@@ -1,0 +1,72 @@
+//! The PCA pane's list of languages.
+
+use crate::app::library::language_index;
+use crate::app::panes::languages::{Chosen, LanguageList, PRESETS};
+use crate::app::shared::Shared;
+use crate::ui::text;
+use crate::ui::theme::Theme;
+use crate::ui::widgets::table::scroll_to;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Draws the list over the pane.
+pub fn render(
+    buf: &mut Buffer,
+    area: Rect,
+    list: &LanguageList,
+    chosen: &Chosen,
+    shared: &Shared,
+    theme: &Theme,
+) {
+    let library = &*shared.library;
+    let lines = PRESETS.len() + library.languages().len();
+    let (width, height) = (area.width.min(50), area.height.min(lines as u16 + 3));
+    let panel =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    let blank = " ".repeat(usize::from(width));
+    for y in panel.top()..panel.bottom() {
+        text::put(buf, panel, panel.x, y, &blank, theme.raised());
+    }
+    let title = format!(" Languages in the plane: {}", chosen.codes(library).len());
+    text::put(buf, panel, panel.x, panel.y, &title, theme.accent());
+    let keys = " space marks   / done   esc done";
+    text::put(buf, panel, panel.x, panel.bottom().saturating_sub(1), keys, theme.dim());
+    let body = Rect { y: panel.y + 1, height: panel.height.saturating_sub(2), ..panel };
+    let first = scroll_to(0, Some(list.selected), usize::from(body.height), lines);
+    for i in first..lines.min(first + usize::from(body.height)) {
+        let y = body.y + (i - first) as u16;
+        let marks = |on: bool, round: bool| match (on, round, theme.glyphs.ascii) {
+            (true, true, _) => "(*)",
+            (false, true, _) => "( )",
+            (true, false, true) => "[x]",
+            (true, false, false) => "[✓]",
+            (false, false, _) => "[ ]",
+        };
+        match i.checked_sub(PRESETS.len()) {
+            None => {
+                let sign = marks(chosen.is_preset(i, library), true);
+                text::put(buf, body, body.x + 1, y, &format!("{sign} {}", PRESETS[i].0), theme.text());
+            }
+            Some(at) => {
+                let language = &library.languages()[at];
+                let index = language_index(library, &language.code);
+                let x = text::put(
+                    buf,
+                    body,
+                    body.x + 1,
+                    y,
+                    marks(chosen.has(&language.code), false),
+                    theme.text(),
+                );
+                let sign = format!(" {} {}", theme.language_mark(index), text::fit(&language.code, 3, true));
+                let x = text::put(buf, body, x, y, &sign, theme.language(index));
+                let x = text::put(buf, body, x, y, &text::fit(&language.english, 12, true), theme.text());
+                text::put(buf, body, x, y, &text::harmless(&language.own), theme.dim());
+            }
+        }
+        if i == list.selected {
+            let row = Rect { y, height: 1, ..body };
+            buf.set_style(row.intersection(buf.area), theme.selection());
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The event loop: terminal, engine and timers are one stream; all of it is taken in, then drawn, at
+//! most 30 times a second.
+
+use super::services::{self, Follow, Post};
+use super::terminal::Terminal;
+use super::theme::{Ladder, Theme};
+use super::{input, log::Log, view};
+use crate::app::{App, Effect, Msg};
+use crate::engine::worker;
+use crate::error::{Context, Error, Result};
+use ratatui::crossterm::event;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::sleep_until;
+
+/// Shortest time between two frames.
+const FRAME: Duration = Duration::from_millis(33);
+/// Messages taken in at most before a frame is drawn.
+const BATCH: usize = 512;
+
+/// What may happen to the process from outside.
+enum Signal {
+    /// End: the terminal is gone or somebody asked.
+    End,
+    /// Stop until continued (SIGTSTP from outside).
+    Stop,
+    /// Somebody else stopped and continued us: the terminal's state is unknown.
+    Continued,
+}
+
+struct Runtime {
+    app: App,
+    terminal: Terminal,
+    ladder: Ladder,
+    engine: worker::Handle,
+    post: Post,
+    follow: Option<Follow>,
+    log: Log,
+    start: Instant,
+    dirty: bool,
+    drawn: Option<Instant>,
+}
+
+/// Runs the app on the terminal until it quits.
+///
+/// # Errors
+/// The terminal fails; `Error::Interrupted` when a signal ended it.
+pub fn run(app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the event loop cannot be started")?;
+    let panics = log.clone();
+    super::terminal::install_panic_hook(move |text| panics.line("panic", text));
+    let result = runtime.block_on(serve(app, effects, ladder, log));
+    // A reader that waits for the terminal must not keep the program from ending.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> Result<()> {
+    let (sender, mut messages) = unbounded_channel::<Msg>();
+    let mut signals = signals()?;
+    let (width, height) = Terminal::size();
+    app.update(Msg::Resize { width, height }, Duration::ZERO);
+    let terminal = Terminal::take()?;
+    let post: Post = {
+        let sender = sender.clone();
+        Arc::new(move |msg| _ = sender.send(msg))
+    };
+    let engine = {
+        let (post, log) = (post.clone(), log.clone());
+        worker::spawn(move |event| {
+            log.event(&event);
+            post(Msg::Engine(event));
+        })
+    };
+    let mut rt = Runtime {
+        app,
+        terminal,
+        ladder,
+        engine,
+        post: post.clone(),
+        follow: None,
+        log,
+        start: Instant::now(),
+        dirty: true,
+        drawn: None,
+    };
+    rt.draw()?;
+    read_terminal(post);
+    for effect in effects {
+        rt.perform(effect)?;
+    }
+    loop {
+        let wait = rt.deadline();
+        tokio::select! {
+            biased;
+            Some(signal) = signals.recv() => match signal {
+                Signal::End => return Err(Error::Interrupted),
+                Signal::Stop => rt.suspend()?,
+                Signal::Continued => rt.terminal.redraw(),
+            },
+            Some(msg) = messages.recv() => {
+                rt.take(msg)?;
+                let mut taken = 1;
+                while taken < BATCH && let Ok(msg) = messages.try_recv() {
+                    rt.take(msg)?;
+                    taken += 1;
+                }
+            }
+            () = sleep_until(wait.into()) => rt.tick()?,
+        }
+        if rt.app.quitting() {
+            return Ok(());
+        }
+        if rt.dirty && rt.drawn.is_none_or(|at| at.elapsed() >= FRAME) {
+            rt.draw()?;
+        }
+    }
+}
+
+impl Runtime {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// When something is to be done without a message: the next frame or the app's next tick.
+    fn deadline(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let tick = self.app.wake().map_or(far, |at| self.start + at);
+        let frame = self.drawn.filter(|_| self.dirty).map_or(far, |at| at + FRAME);
+        tick.min(frame)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        if self.app.wake().is_some_and(|at| self.now() >= at) {
+            self.take(Msg::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, msg: Msg) -> Result<()> {
+        let now = self.now();
+        let theme = self.app.theme;
+        for effect in self.app.update(msg, now) {
+            self.perform(effect)?;
+        }
+        if self.app.theme != theme {
+            self.terminal.redraw();
+        }
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Engine(command) => {
+                self.log.command(&command);
+                self.engine.send(command);
+            }
+            Effect::Copy(text) => self.terminal.copy(&text)?,
+            Effect::Save { path, text } => services::save(path, text, &self.post),
+            Effect::FollowLog(path) => self.follow = path.map(|p| Follow::start(p, &self.post)),
+            Effect::FindModel(name) => services::find_model(name, &self.post),
+            Effect::ListModels => services::list_models(&self.post),
+            Effect::Complete(typed) => services::complete(typed, &self.post),
+            Effect::Redraw => self.terminal.redraw(),
+            Effect::Suspend => self.suspend()?,
+            Effect::Quit => {}
+        }
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> Result<()> {
+        #[cfg(unix)]
+        self.terminal.suspend()?;
+        let (width, height) = Terminal::size();
+        self.take(Msg::Resize { width, height })
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let theme = Theme::new(self.app.theme, self.ladder);
+        let app = &self.app;
+        self.terminal.draw(app.size, |buf| view::render(buf, app, &theme))?;
+        self.dirty = false;
+        self.drawn = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Reads the terminal on a thread of its own: its events are few, and waiting for them blocks.
+fn read_terminal(post: Post) {
+    std::thread::spawn(move || {
+        loop {
+            match event::read() {
+                Ok(event) => {
+                    if let Some(msg) = input::message(event) {
+                        post(msg);
+                    }
+                }
+                // The terminal is gone: SIGHUP says the same to the loop.
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+#[cfg(unix)]
+fn signals() -> Result<UnboundedReceiver<Signal>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (tx, rx) = unbounded_channel();
+    let kinds = [
+        (SignalKind::terminate(), 0),
+        (SignalKind::hangup(), 0),
+        (SignalKind::interrupt(), 0),
+        (SignalKind::quit(), 0),
+        (SignalKind::from_raw(libc::SIGTSTP), 1),
+        (SignalKind::from_raw(libc::SIGCONT), 2),
+    ];
+    for (kind, meaning) in kinds {
+        let mut stream = signal(kind).context("signals cannot be received")?;
+        let tx = tx.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                let meant = match meaning {
+                    0 => Signal::End,
+                    1 => Signal::Stop,
+                    _ => Signal::Continued,
+                };
+                if tx.send(meant).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(rx)
+}
+
+#[cfg(not(unix))]
+fn signals() -> Result<UnboundedReceiver<Signal>> {
+    let (tx, rx) = unbounded_channel();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let _ = tx.send(Signal::End);
+        }
+    });
+    Ok(rx)
+}

@@ -1,0 +1,108 @@
+//! From the command line to the first frame.
+
+use super::log::Log;
+use super::runtime;
+use super::theme::Ladder;
+use crate::app::bundle::Bundle;
+use crate::app::model::Settings;
+use crate::app::{App, Setup, ThemeKind};
+use crate::engine::protocol::{DType, DeviceChoice, Protocol, Style};
+use crate::error::{Error, Result};
+use crate::hub::DEFAULT_MODEL;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// What the explorer begins with.
+#[derive(Clone, Debug, Default)]
+pub struct ExploreOptions {
+    /// Catalogue name, ORG/REPO, directory or file; the default model without one.
+    pub model: Option<String>,
+    pub adapters: Vec<String>,
+    /// A bundled task's id or a task file.
+    pub task: Option<String>,
+    /// Code or name of a language.
+    pub lang: Option<String>,
+    pub style: Style,
+    pub protocol: Protocol,
+    pub dtype: DType,
+    pub device: DeviceChoice,
+    pub threads: usize,
+    /// `None` chooses by the terminal.
+    pub theme: Option<ThemeKind>,
+    /// Append what is asked and answered to this file.
+    pub log: Option<PathBuf>,
+    /// Follow this training run.
+    pub train_log: Option<PathBuf>,
+}
+
+/// Opens the explorer and returns when the user leaves it.
+///
+/// # Errors
+/// No terminal; a task or language that is not there; `Error::Interrupted` when a signal ended it.
+pub fn run(options: ExploreOptions) -> Result<()> {
+    need_terminal()?;
+    let env = |name: &str| std::env::var(name).ok();
+    let (library, task) = Bundle::with(options.task.as_deref())?;
+    let lang = library.find_language(&task, options.lang.as_deref())?;
+    let log = Log::open(options.log.as_deref())?;
+    let (app, effects) = App::new(Setup {
+        library: Rc::new(library),
+        model: options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        adapters: options.adapters,
+        task,
+        lang,
+        style: options.style,
+        protocol: options.protocol,
+        settings: Settings { dtype: options.dtype, device: options.device, threads: options.threads },
+        theme: options.theme.unwrap_or_else(|| theme_for(env)),
+        training_log: options.train_log,
+    });
+    runtime::run(app, effects, Ladder::detect(env), log)
+}
+
+/// The explorer needs somebody to look at it.
+fn need_terminal() -> Result<()> {
+    const INSTEAD: &str = "Without one, `polylens lens`, `polylens pca`, `polylens models` and \
+                           `polylens tasks` print their results; see `polylens --help`.";
+    let missing = [("stdin", std::io::stdin().is_terminal()), ("stdout", std::io::stdout().is_terminal())];
+    if let Some((name, _)) = missing.iter().find(|(_, there)| !there) {
+        return Err(Error::usage(format!("The explorer needs a terminal, and {name} is none. {INSTEAD}")));
+    }
+    if std::env::var("TERM").is_ok_and(|t| t == "dumb") {
+        return Err(Error::usage(format!(
+            "The explorer needs a terminal that can move its cursor, and TERM is dumb. {INSTEAD}"
+        )));
+    }
+    Ok(())
+}
+
+/// Light where the terminal says that its ground is light, ASCII where the locale has nothing else.
+fn theme_for(var: impl Fn(&str) -> Option<String>) -> ThemeKind {
+    let set = |name: &str| var(name).filter(|v| !v.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    let coded = locale.contains('.') && !locale.contains("utf-8") && !locale.contains("utf8");
+    if coded || set("LC_ALL").is_some_and(|v| v == "C" || v == "POSIX") {
+        return ThemeKind::Ascii;
+    }
+    let ground = set("COLORFGBG").and_then(|v| v.rsplit(';').next().and_then(|n| n.parse::<u8>().ok()));
+    if matches!(ground, Some(7 | 9..=15)) { ThemeKind::Light } else { ThemeKind::Dark }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_theme_follows_the_terminal() {
+        let theme = |vars: &[(&str, &str)]| {
+            theme_for(|n| vars.iter().find(|(k, _)| *k == n).map(|(_, v)| v.to_string()))
+        };
+        assert_eq!(theme(&[]), ThemeKind::Dark);
+        assert_eq!(theme(&[("COLORFGBG", "0;15")]), ThemeKind::Light);
+        assert_eq!(theme(&[("COLORFGBG", "15;0"), ("LANG", "th_TH.UTF-8")]), ThemeKind::Dark);
+        assert_eq!(theme(&[("LANG", "de_DE.ISO-8859-1")]), ThemeKind::Ascii);
+        assert_eq!(theme(&[("LC_ALL", "C")]), ThemeKind::Ascii);
+    }
+}
