@@ -1,6 +1,7 @@
 //! What can be typed: sub-commands and the options they share, as clap sees them.
 
 use super::values;
+use crate::app::ThemeKind;
 use crate::engine::protocol::{DType, DeviceChoice, Pooling, Protocol, Style};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -113,9 +114,9 @@ pub struct Explore {
     /// Definitions where the paper's code and the cleaner way differ
     #[arg(long, value_name = "PROTOCOL", default_value = "default", value_parser = values::protocol())]
     pub protocol: Protocol,
-    /// Colours: auto, dark, light or ascii
-    #[arg(long, value_name = "THEME", default_value = "auto", value_parser = ["auto", "dark", "light", "ascii"])]
-    pub theme: String,
+    /// Look of the explorer [default: by the terminal's background and locale]
+    #[arg(long, value_name = "THEME", value_parser = values::theme())]
+    pub theme: Option<ThemeKind>,
     /// Follow the trainer_log.jsonl of a training run: the file or its directory
     #[arg(long, value_name = "PATH")]
     pub train_log: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! Parsers of option values. A refusal names the value and what is allowed.
 
+use crate::app::ThemeKind;
 use crate::engine::protocol::{DType, DeviceChoice, Pooling, Protocol, Style};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -132,6 +133,10 @@ pub fn style() -> impl TypedValueParser<Value = Style> {
 
 pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
     named(&[("default", Protocol::Default), ("paper", Protocol::Paper)])
+}
+
+pub fn theme() -> impl TypedValueParser<Value = ThemeKind> {
+    named(&[("dark", ThemeKind::Dark), ("light", ThemeKind::Light), ("ascii", ThemeKind::Ascii)])
 }
 
 pub fn pooling() -> impl TypedValueParser<Value = Pooling> {
