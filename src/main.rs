@@ -1,1 +1,5 @@
-fn main() {}
+//! The `polylens` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    polylens::cli::main()
+}

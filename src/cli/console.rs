@@ -1,0 +1,211 @@
+//! What is said while a command runs: a progress bar and notes on stderr, lines in the log file, and the
+//! result, alone, on stdout.
+
+use super::args::Output;
+use super::interrupt;
+use crate::engine::Cancel;
+use crate::error::{Context, Error, Result};
+use crate::report::{Format, OutFile, Report};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// One command's way of speaking. Made before anything is computed, so that an unwritable file is known first.
+pub struct Console {
+    json: bool,
+    quiet: bool,
+    out: Option<OutFile>,
+    log: Option<File>,
+    bar: Option<ProgressBar>,
+    stage: String,
+    started: Instant,
+    pub cancel: Cancel,
+}
+
+impl Console {
+    /// Opens the log file and prepares the result's file.
+    ///
+    /// # Errors
+    /// Usage for an unknown extension of `--out`; Failed where a file cannot be written.
+    pub fn open(output: &Output) -> Result<Self> {
+        let open_log = |path: &std::path::PathBuf| {
+            let file = File::options().create(true).append(true).open(path);
+            file.with_context(|| format!("--log {}: cannot be written", path.display()))
+        };
+        let bar = (!output.quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(12));
+            bar.set_style(spinner());
+            bar
+        });
+        let mut console = Self {
+            json: output.json,
+            quiet: output.quiet,
+            out: output.out.as_deref().map(OutFile::prepare).transpose()?,
+            log: output.log.as_ref().map(open_log).transpose()?,
+            bar,
+            stage: String::new(),
+            started: Instant::now(),
+            cancel: interrupt::cancel(),
+        };
+        let words: Vec<String> = std::env::args().collect();
+        console.log(&format!("polylens {} started: {}", env!("CARGO_PKG_VERSION"), words.join(" ")));
+        Ok(console)
+    }
+
+    /// Shows where a job is (`total` 0 = unknown); a new stage is logged once.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64, unit: &str) {
+        if self.stage != stage {
+            self.stage = stage.to_owned();
+            self.log(stage);
+            if let Some(bar) = &self.bar {
+                bar.reset();
+                bar.set_style(if total == 0 {
+                    spinner()
+                } else if unit == "bytes" {
+                    bytes()
+                } else {
+                    counter()
+                });
+                bar.set_message(stage.to_owned());
+            }
+        }
+        if let Some(bar) = &self.bar {
+            if total > 0 {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+        }
+    }
+
+    /// A sentence for the user, on stderr, unless `--quiet`.
+    pub fn note(&mut self, sentence: &str) {
+        self.log(sentence);
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("note: {sentence}")),
+            // A closed stderr is no reason to stop.
+            None => drop(writeln!(std::io::stderr(), "note: {sentence}")),
+        }
+    }
+
+    /// Appends a line with the time to the log file, if there is one.
+    pub fn log(&mut self, line: &str) {
+        if let Some(file) = &mut self.log {
+            // A full disk must not stop the computation; the result's own file reports it.
+            let _ = writeln!(file, "{} {}", utc(SystemTime::now()), line.replace('\n', " "));
+        }
+    }
+
+    /// Writes the result's file and prints the result.
+    ///
+    /// # Errors
+    /// When the file or stdout cannot be written. A closed pipe on stdout is no error.
+    pub fn finish(mut self, report: &dyn Report) -> Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if let Some(out) = self.out.take() {
+            let format = out.format();
+            let path = out.path().display().to_string();
+            out.write(&report.render(format)?)?;
+            if format == Format::Png {
+                self.missing_glyphs(report);
+            }
+            self.note(&format!("wrote {path}"));
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.log(&format!("done in {seconds:.1} s"));
+        let text = if self.json { report.json()? } else { report.text(stdout_width()) };
+        print(&text)
+    }
+
+    /// Says which characters of a picture no font on this machine can draw.
+    fn missing_glyphs(&mut self, report: &dyn Report) {
+        let missing = crate::report::plot::png::missing_glyphs(report.picture().words());
+        if !missing.is_empty() {
+            let shown: String = missing.iter().take(12).collect();
+            self.note(&format!(
+                "no font on this machine draws {shown}: install one (e.g. Noto) and write the PNG again, or write \
+                 .svg and open it in a browser"
+            ));
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Prints text to stdout; a closed pipe (`| head`) is success.
+///
+/// # Errors
+/// Any other failure to write, such as a full disk behind a redirection.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Failed(format!("cannot write to stdout: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Columns of the terminal on stdout; 100 for files and pipes.
+pub fn stdout_width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return 100;
+    }
+    ratatui::crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(20))
+}
+
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg} [{elapsed}]")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn counter() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} [{elapsed}, {eta} left]")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn bytes() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} [{elapsed}, {eta} left]")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// `2026-11-23T07:43:05Z`, by Hinnant's days-to-civil algorithm.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let m = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * m + 2) / 5 + 1;
+    let month = if m < 10 { m + 3 } else { m - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_utc() {
+        let at = |s| utc(UNIX_EPOCH + Duration::from_secs(s));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(1_709_210_096), "2024-02-29T12:34:56Z");
+        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
+    }
+}

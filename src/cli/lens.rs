@@ -1,0 +1,135 @@
+//! `polylens lens`: one text, or a task's items in one language or several.
+
+use super::args::Lens;
+use super::console::Console;
+use super::load::{self, Loaded};
+use super::prompts::{self, Wanted};
+use super::values::Layers;
+use crate::engine::protocol::{CurvesAnswer, LensAnswer, Query, TokenSets};
+use crate::error::{Context, Error, Result};
+use crate::report::Source;
+use crate::report::curves::{CurvesReport, Section};
+use crate::report::lens::LensReport;
+use std::io::Read;
+
+/// Longer texts are surely a mistake (a whole book on stdin); no supported model reads as much.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage, what cannot be read, loaded or computed, and Interrupted.
+pub fn run(args: &Lens) -> Result<()> {
+    let console = Console::open(&args.output)?;
+    match (&args.text, &args.task) {
+        (Some(text), _) => one_text(args, text, console),
+        (None, Some(task)) => whole_task(args, task, console),
+        (None, None) => Err(Error::usage("give --text TEXT or --task ID")),
+    }
+}
+
+fn one_text(args: &Lens, text: &str, mut console: Console) -> Result<()> {
+    if args.items.items.is_some() || args.items.limit.is_some() {
+        return Err(Error::usage("--items and --limit belong to --task; with --text there is one prompt"));
+    }
+    let text = if text == "-" { stdin_text()? } else { text.to_owned() };
+    if text.is_empty() {
+        return Err(Error::usage("--text is empty: there is no token whose successor could be read"));
+    }
+    let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
+    args.layers.resolve(engine.info().layers)?;
+    let query = Query { text, track: args.track.clone(), ..Query::default() };
+    let cancel = console.cancel.clone();
+    console.progress("token energies", 0, 0, "");
+    engine.prepare_energy(&cancel)?;
+    console.progress("reading the layers", 0, 0, "layers");
+    let mut answer = engine.lens(&query, &runs, args.top, &cancel, &mut |_| ())?;
+    warn(&mut console, &answer.sets, None);
+    keep_layers(&mut answer, &args.layers);
+    let adapters = load::adapters(&engine);
+    let source = Source { model: engine.info(), adapters: &adapters };
+    console.finish(&LensReport { source, text: &query.text, answer: &answer })
+}
+
+fn whole_task(args: &Lens, task: &str, mut console: Console) -> Result<()> {
+    let langs = args.lang.as_deref().or(args.langs.as_deref());
+    let wanted = Wanted { task, langs, protocol: args.protocol, items: &args.items };
+    let prompts = prompts::gather(&wanted)?;
+    let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
+    args.layers.resolve(engine.info().layers)?;
+    let cancel = console.cancel.clone();
+    let mut answers = Vec::new();
+    for (lang, items) in &prompts.langs {
+        let sets = engine.sets_of(&items[0].query)?;
+        warn(&mut console, &sets, Some(lang));
+        if sets.refused.is_some() {
+            answers.push(CurvesAnswer { n: items.len(), sets, ..CurvesAnswer::default() });
+            continue;
+        }
+        let on = &mut |s: &str, d, t, u: &str| console.progress(&format!("{lang}: {s}"), d, t, u);
+        let mut answer = engine.curves(items, &runs, &cancel, on).map_err(|e| e.context(lang))?;
+        keep_curves(&mut answer, &args.layers);
+        answers.push(answer);
+    }
+    if let Some(reason) = all_refused(&answers) {
+        return Err(Error::Failed(reason));
+    }
+    let sections = prompts.langs.iter().zip(&answers);
+    let adapters = load::adapters(&engine);
+    console.finish(&CurvesReport {
+        source: Source { model: engine.info(), adapters: &adapters },
+        task: &prompts.task,
+        style: args.items.style,
+        protocol: args.protocol,
+        sections: sections.map(|((lang, _), answer)| Section { lang, answer }).collect(),
+    })
+}
+
+/// All of stdin, without the line break that an editor or `echo` leaves at its end.
+fn stdin_text() -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes).context("cannot read stdin")?;
+    if bytes.len() as u64 > MOST_BYTES {
+        crate::fail!("the text on stdin has more than {} MiB; give a shorter one", MOST_BYTES >> 20);
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::Failed(format!(
+            "the text on stdin is not UTF-8 (byte {at}); convert it, e.g. with iconv -t UTF-8"
+        ))
+    })?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// Says what was removed from the token sets, once.
+fn warn(console: &mut Console, sets: &TokenSets, lang: Option<&str>) {
+    let of = lang.map_or(String::new(), |l| format!("{l}: "));
+    for warning in sets.warnings.iter().chain(&sets.refused) {
+        console.note(&format!("{of}{warning}"));
+    }
+}
+
+fn keep_layers(answer: &mut LensAnswer, layers: &Layers) {
+    for run in &mut answer.runs {
+        run.layers.retain(|l| layers.holds(l.layer));
+    }
+}
+
+fn keep_curves(answer: &mut CurvesAnswer, layers: &Layers) {
+    for item in answer.runs.iter_mut().flat_map(|r| &mut r.items) {
+        item.layers.retain(|l| layers.holds(l.layer));
+    }
+}
+
+/// The first reason, if no language could be compared.
+fn all_refused(answers: &[CurvesAnswer]) -> Option<String> {
+    let mut reasons = answers.iter().map(|a| a.sets.refused.as_ref());
+    let first = reasons.next()??;
+    reasons.all(|r| r.is_some()).then(|| first.clone())
+}

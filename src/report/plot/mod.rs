@@ -1,0 +1,9 @@
+//! Pictures: a small SVG scene builder, axes, and one drawing per answer type.
+
+pub mod axis;
+pub mod curves;
+pub mod lens;
+pub mod palette;
+pub mod pca;
+pub mod png;
+pub mod scene;

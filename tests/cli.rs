@@ -1,0 +1,213 @@
+//! The real binary: help, exit statuses, usage messages, pipes, and the commands that need no model.
+
+use serde_json::Value;
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+fn polylens(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_polylens"));
+    command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
+    // Never the user's caches, never the network.
+    let nowhere = std::env::temp_dir().join("polylens-no-cache");
+    command.env("POLYLENS_CACHE", &nowhere).env("HF_HOME", &nowhere).env("HF_HUB_OFFLINE", "1");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    polylens(args).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// Runs, expects the status, and returns (stdout, stderr).
+fn expect(status: i32, args: &[&str]) -> (String, String) {
+    let out = run(args);
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(status), "{args:?}\n{stdout}\n{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (stdout, stderr)
+}
+
+#[test]
+fn help_of_every_command() {
+    let (top, _) = expect(0, &["--help"]);
+    let commands = ["explore", "lens", "pca", "models", "tasks", "doctor", "completions"];
+    for command in commands {
+        assert!(top.contains(&format!("\n  {command}")), "{command} is not in\n{top}");
+        let (help, _) = expect(0, &[command, "--help"]);
+        assert!(help.contains("Usage: polylens"), "{help}");
+    }
+    for promised in ["eval", "train", "merge", "sessions"] {
+        assert!(!top.contains(&format!("\n  {promised} ")), "{promised} does not exist yet");
+    }
+    let (lens, _) = expect(0, &["lens", "--help"]);
+    for option in [
+        "--text",
+        "--top",
+        "--track",
+        "--task",
+        "--lang",
+        "--langs",
+        "--style",
+        "--limit",
+        "--items",
+        "--layers",
+        "--protocol",
+        "--model",
+        "--adapter",
+        "--device",
+        "--dtype",
+        "--threads",
+        "--json",
+        "--out",
+        "--quiet",
+        "--log",
+    ] {
+        assert!(lens.contains(option), "{option}");
+    }
+    let (pca, _) = expect(0, &["pca", "--help"]);
+    for option in ["--pooling", "--shared-fit", "--seed", "--langs", "--layers"] {
+        assert!(pca.contains(option), "{option}");
+    }
+    assert!(expect(0, &["--version"]).0.starts_with("polylens "));
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_says_what_is_right() {
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&["lens"], &["--text", "--task"]),
+        (&["lens", "--text", "a", "--task", "sentiment"], &["cannot be used with"]),
+        (&["lens", "--text", "a", "--device", "gpu"], &["gpu", "cuda:N"]),
+        (&["lens", "--text", "a", "--dtype", "f8"], &["f8", "bf16", "native"]),
+        (&["lens", "--text", "a", "--layers", "x"], &["\"x\" is no layer", "0,6,10-12"]),
+        (&["lens", "--text", "a", "--top", "0"], &["\"0\"", "1 to 1000"]),
+        (&["lens", "--text", ""], &["empty"]),
+        (&["lens", "--text", "a", "--out", "r.pdf"], &[".pdf", ".json .csv .md .svg .png"]),
+        (&["lens", "--task", "sentiment", "--lang", "xx"], &["xx", "en"]),
+        (&["pca", "--langs", ","], &["language"]),
+        (&["lens", "--text", "a", "--limit", "3"], &["--limit"]),
+        (&["pca", "--pooling", "median"], &["median", "mean", "last", "query"]),
+        (&["pca", "--task", "no-such-task"], &["no-such-task", "sentiment"]),
+    ];
+    for (args, said) in cases {
+        let (stdout, stderr) = expect(2, args);
+        assert_eq!(stdout, "", "{args:?}");
+        for word in said {
+            assert!(stderr.contains(word), "{args:?}: {word} is not in {stderr}");
+        }
+    }
+}
+
+#[test]
+fn an_unwritable_result_is_said_before_anything_is_loaded() {
+    let (_, stderr) = expect(1, &["lens", "--text", "a", "--model", "/no/such", "--out", "/no/dir/r.json"]);
+    assert!(stderr.contains("/no/dir") && !stderr.contains("/no/such"), "{stderr}");
+    let (_, stderr) = expect(1, &["lens", "--text", "a", "--log", "/no/dir/log"]);
+    assert!(stderr.contains("--log /no/dir/log"), "{stderr}");
+}
+
+#[test]
+fn what_is_no_model_is_one_clear_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.gguf");
+    std::fs::write(&bad, b"GGUF\x03\0\0\0").unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for path in [bad.to_str().unwrap(), empty.to_str().unwrap()] {
+        let (stdout, stderr) = expect(1, &["lens", "--text", "a", "--model", path]);
+        assert_eq!(stdout, "");
+        assert!(stderr.starts_with("error: ") && stderr.contains(path), "{stderr}");
+    }
+    let (_, stderr) = expect(2, &["lens", "--text", "a", "--model", "gemma-3-270"]);
+    assert!(stderr.contains("gemma-3-270m"), "{stderr}");
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let mut child =
+        polylens(&["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (script, _) = expect(0, &["completions", shell]);
+        assert!(script.contains("doctor") && script.contains("shared-fit"), "{shell}");
+    }
+    assert!(expect(2, &["completions", "tcsh"]).1.contains("tcsh"));
+}
+
+#[test]
+fn doctor_tells_what_is_there() {
+    let (table, stderr) = expect(0, &["doctor"]);
+    for word in ["threads", "cpu:", "cuda:", "python3", "NO_COLOR set", "no terminal"] {
+        assert!(table.contains(word), "{word} is not in\n{table}");
+    }
+    assert_eq!(stderr, "");
+    let v: Value = serde_json::from_str(&expect(0, &["doctor", "--json"]).0).unwrap();
+    assert_eq!(v["schema"], "polylens.doctor/1");
+    assert!(v["threads"].as_u64().unwrap() >= 1);
+    assert_eq!(v["devices"][0]["usable"], true);
+    assert_eq!(v["devices"][1]["built_in"], cfg!(feature = "cuda"));
+    assert_eq!(v["terminal"]["no_color"], true);
+    assert!(v["caches"][0]["path"].as_str().unwrap().ends_with("polylens-no-cache"));
+    let out = polylens(&["doctor", "--json"])
+        .env("LC_ALL", "C")
+        .env("POLYLENS_PYTHON", "/no/python")
+        .output()
+        .unwrap();
+    let v: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&v["terminal"]["utf8"], &v["python"]["found"]), (&Value::Bool(false), &Value::Bool(false)));
+    assert_eq!(v["advice"].as_array().unwrap().len(), 2, "{v}");
+}
+
+#[test]
+fn tasks_are_listed_and_shown() {
+    let (table, _) = expect(0, &["tasks", "list"]);
+    assert!(table.contains("sentiment") && table.contains("positive, negative"), "{table}");
+    let v: Value = serde_json::from_str(&expect(0, &["tasks", "list", "--json"]).0).unwrap();
+    assert_eq!(v["tasks"][0]["langs"].as_array().unwrap().len(), 20);
+    assert_eq!(v["tasks"][0]["items"], 32);
+    let (shown, _) = expect(0, &["tasks", "show", "sentiment", "--lang", "th", "--style", "agnostic"]);
+    assert!(shown.contains("\"ox\"") && shown.contains("style agnostic"), "{shown}");
+    let v: Value =
+        serde_json::from_str(&expect(0, &["tasks", "show", "sentiment", "--lang", "zh", "--json"]).0)
+            .unwrap();
+    assert!(v["prompt"].as_str().unwrap().ends_with('"'), "the query ends in an open quote");
+    assert_eq!(v["words"].as_object().unwrap().len(), 20);
+    assert!(expect(2, &["tasks", "show", "sentiment", "--lang", "xx"]).1.contains("xx"));
+}
+
+#[test]
+fn task_files_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file(
+        "good.toml",
+        "id = \"mood\"\nlabels = [\"up\", \"down\"]\nfields = [\"input\"]\nseparator = \"\\n\"\n[languages.en]\n\
+         item = \"{input}: \\\"{answer}\\\"\"\nlabels = { up = \"up\", down = \"down\" }\nshots = []\n",
+    );
+    let items = file("items_en.csv", "input,answer\nfine day,up\n\"rain, again\",down\n");
+    let (said, _) = expect(0, &["tasks", "check", &good, "--items", &items, "--langs", "en"]);
+    assert!(said.contains("no faults") && said.contains("2 items in en"), "{said}");
+    let bad = file("bad.toml", "id = \"mood\"\nlabels = [\"up\"]\nlanguage = 3\n");
+    let (_, said) = expect(1, &["tasks", "check", &bad]);
+    assert!(said.contains("bad.toml:3:"), "{said}");
+    let rows = file("rows.csv", "input,answer\nfine day,sideways\n");
+    let (_, said) = expect(1, &["tasks", "check", &good, "--items", &rows, "--langs", "en"]);
+    assert!(said.contains("rows.csv, row 1") && said.contains("sideways"), "{said}");
+    let (_, said) = expect(2, &["lens", "--task", &good, "--lang", "en"]);
+    assert!(said.contains("--items"), "{said}");
+    expect(1, &["tasks", "check", "/no/such.toml"]);
+}
