@@ -349,6 +349,9 @@ impl App {
                 self.requery(effects);
             }
             Question::TrainingLog if !text.is_empty() => self.follow_log(PathBuf::from(text), effects),
+            Question::WriteTo if text.to_lowercase().ends_with(".svg") => {
+                effects.push(Effect::Picture(PathBuf::from(text)));
+            }
             Question::WriteTo if !text.is_empty() => {
                 let text_form = text.ends_with(".txt");
                 let pane = self.pane(self.focus);

@@ -7,6 +7,7 @@ mod log;
 mod overlays;
 pub mod palette;
 pub mod panes;
+mod picture;
 mod runtime;
 #[cfg(test)]
 mod screens;
