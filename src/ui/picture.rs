@@ -62,7 +62,11 @@ fn row(buf: &Buffer, y: u16, ground: Ground, out: &mut String) {
         let end = (x..cells.len()).find(|i| look(cells[*i]).1 != bg).unwrap_or(cells.len());
         if bg != ground.background {
             let (at, w) = (left(x as u16), (end - x) as f64 * W);
-            let _ = writeln!(out, "<rect x=\"{at}\" y=\"{top}\" width=\"{w}\" height=\"{H}\" fill=\"{}\"/>", hex(bg));
+            let _ = writeln!(
+                out,
+                "<rect x=\"{at}\" y=\"{top}\" width=\"{w}\" height=\"{H}\" fill=\"{}\"/>",
+                hex(bg)
+            );
         }
         x = end;
     }
@@ -82,14 +86,17 @@ fn row(buf: &Buffer, y: u16, ground: Ground, out: &mut String) {
             continue;
         }
         // A run of ASCII in one style is one element; anything else stands alone in its cell.
-        let plain = |c: &Cell| c.symbol().len() == 1 && c.symbol() != " " && shape(c.symbol(), 0.0, 0.0, fg).is_none();
+        let plain = |c: &Cell| {
+            c.symbol().len() == 1 && c.symbol() != " " && shape(c.symbol(), 0.0, 0.0, fg).is_none()
+        };
         let same = |c: &Cell| look(c).0 == fg && c.modifier == cell.modifier;
         let end = if plain(cell) {
             (x..cells.len()).find(|i| !(plain(cells[*i]) && same(cells[*i]))).unwrap_or(cells.len())
         } else {
             x + symbol.width().max(1)
         };
-        let text: String = if plain(cell) { cells[x..end].iter().map(|c| c.symbol()).collect() } else { symbol.into() };
+        let text: String =
+            if plain(cell) { cells[x..end].iter().map(|c| c.symbol()).collect() } else { symbol.into() };
         let length = (end - x) as f64 * W;
         let fit = if plain(cell) { format!(" textLength=\"{length}\"") } else { String::new() };
         let _ = writeln!(
@@ -127,7 +134,9 @@ fn shape(symbol: &str, x: f64, y: f64, fg: (u8, u8, u8)) -> Option<String> {
     let (c, None) = (chars.next()?, chars.next()) else { return None };
     let fill = hex(fg);
     let rect = |x: f64, y: f64, w: f64, h: f64, opacity: f64| {
-        format!("<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" fill=\"{fill}\" opacity=\"{opacity}\"/>\n")
+        format!(
+            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{w:.2}\" height=\"{h:.2}\" fill=\"{fill}\" opacity=\"{opacity}\"/>\n"
+        )
     };
     let code = c as u32;
     Some(match c {
@@ -223,9 +232,22 @@ fn rgb(color: Color) -> Option<Rgb> {
 /// xterm's 256 colours: 16 named, a 6x6x6 cube, 24 greys.
 fn indexed(i: u8) -> Rgb {
     const NAMED: [Rgb; 16] = [
-        (0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205),
-        (229, 229, 229), (102, 102, 102), (241, 76, 76), (35, 209, 139), (245, 245, 67), (59, 142, 234),
-        (214, 112, 214), (41, 184, 219), (255, 255, 255),
+        (0, 0, 0),
+        (205, 49, 49),
+        (13, 188, 121),
+        (229, 229, 16),
+        (36, 114, 200),
+        (188, 63, 188),
+        (17, 168, 205),
+        (229, 229, 229),
+        (102, 102, 102),
+        (241, 76, 76),
+        (35, 209, 139),
+        (245, 245, 67),
+        (59, 142, 234),
+        (214, 112, 214),
+        (41, 184, 219),
+        (255, 255, 255),
     ];
     match i {
         0..=15 => NAMED[usize::from(i)],
