@@ -248,7 +248,7 @@ pub static KEYS: &[Binding] = &[
     row(&["C-c"], A::ForceQuit, "", "Quit at once", ANY),
     row(&["W"], A::TrackWords, "", "Choose words to follow through the layers of a free text", ANY),
     row(&[], A::NextProtocol, "", "Definitions: default, or the paper's code", ANY),
-    row(&[], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
+    row(&["F"], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
 ];
 
 /// The binding that a key means while `pane` has the focus: the pane's own before the general ones.

@@ -2,6 +2,8 @@
 
 mod card;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod log;
 mod overlays;

@@ -100,7 +100,7 @@ async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> 
             Some(signal) = signals.recv() => match signal {
                 Signal::End => return Err(Error::Interrupted),
                 Signal::Stop => rt.suspend()?,
-                Signal::Continued => rt.terminal.redraw(),
+                Signal::Continued => rt.continued()?,
             },
             Some(msg) = messages.recv() => {
                 rt.take(msg)?;
@@ -186,6 +186,13 @@ impl Runtime {
     fn suspend(&mut self) -> Result<()> {
         #[cfg(unix)]
         self.terminal.suspend()?;
+        let (width, height) = Terminal::size();
+        self.take(Msg::Resize { width, height })
+    }
+
+    /// Somebody continued the process: the terminal and its size may be others.
+    fn continued(&mut self) -> Result<()> {
+        self.terminal.continued()?;
         let (width, height) = Terminal::size();
         self.take(Msg::Resize { width, height })
     }
