@@ -115,13 +115,8 @@ pub fn curve(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
     let curves: Vec<[Vec<(f64, f64)>; 3]> = (0..series.len())
         .map(|run| [of(run, |m| m.value), of(run, |m| m.low), of(run, |m| m.high)])
         .collect();
-    let mut lines = vec![Line {
-        points: &control,
-        style: theme.faint(),
-        mark: '.',
-        weight: 1,
-        connected: true,
-    }];
+    let mut lines =
+        vec![Line { points: &control, style: theme.faint(), mark: '.', weight: 1, connected: true }];
     for (run, [value, low, high]) in curves.iter().enumerate() {
         let id = pane.answer.as_ref().and_then(|a| a.runs.get(run)?.run);
         let mark = if run == 0 { 'o' } else { '*' };

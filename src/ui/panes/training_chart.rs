@@ -57,8 +57,7 @@ pub fn chart(buf: &mut Buffer, area: Rect, pane: &TrainingPane, which: Chart, th
     let raw_style = if smoothed { theme.faint() } else { style };
     let eval_style = theme.curve(Curve::Target);
     let point = if ascii { 'o' } else { '◆' };
-    let line =
-        |points, style, mark, weight| Line { points, style, mark, weight, connected: true };
+    let line = |points, style, mark, weight| Line { points, style, mark, weight, connected: true };
     let lines = vec![
         line(&raw[..], raw_style, '.', 1),
         line(&smooth[..], style, '*', 4),
