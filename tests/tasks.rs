@@ -424,3 +424,13 @@ fn items_that_are_wrong_are_named_with_their_row() {
         assert!(error.exit_code() == 1 && error.to_string().contains(path), "{error}");
     }
 }
+
+#[test]
+fn the_bundled_task_reads_published_item_files() {
+    let Ok(source) = polylens::tasks::Source::find("sentiment") else { panic!("the bundled task") };
+    for language in &source.task.languages {
+        let Some(file) = common::shared(&format!("paper/sentiment/{}.json", language.code)) else { return };
+        let rows = polylens::tasks::items::load(&source.task, language, &file, None).unwrap();
+        assert_eq!(rows.len(), 200, "{}", language.code);
+    }
+}

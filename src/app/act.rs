@@ -138,13 +138,25 @@ impl App {
                 self.shared.adapters.iter_mut().for_each(|a| a.shown = on);
                 self.requery(effects);
             }
-            Action::Fetch => _ = self.model.fetch(&mut self.jobs, effects),
-            Action::Open if self.shared.model.is_none() && self.focus != PaneId::Training => {
-                return self.model.fetch(&mut self.jobs, effects);
+            Action::Fetch => {
+                if !self.fetch(effects) {
+                    self.messages.info("There is nothing to fetch: m chooses a model.", self.now);
+                }
+            }
+            Action::Open if self.shared.model.is_none() && self.focus == PaneId::Lens => {
+                return self.fetch(effects);
             }
             _ => return false,
         }
         true
+    }
+
+    /// Fetches the offered model, or tries again; false if there is nothing to fetch.
+    fn fetch(&mut self, effects: &mut Vec<Effect>) -> bool {
+        if let Some(offer) = self.model.stage.offer() {
+            self.messages.retract(&offer);
+        }
+        self.model.fetch(&mut self.jobs, effects)
     }
 
     /// Brings a pane on screen and gives it the focus.
@@ -349,6 +361,9 @@ impl App {
                 self.requery(effects);
             }
             Question::TrainingLog if !text.is_empty() => self.follow_log(PathBuf::from(text), effects),
+            Question::WriteTo if text.to_lowercase().ends_with(".svg") => {
+                effects.push(Effect::Picture(PathBuf::from(text)));
+            }
             Question::WriteTo if !text.is_empty() => {
                 let text_form = text.ends_with(".txt");
                 let pane = self.pane(self.focus);

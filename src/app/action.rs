@@ -213,7 +213,7 @@ pub static KEYS: &[Binding] = &[
     row(&["t"], A::PickTask, "", "Task: choose", ANY),
     row(&["S"], A::NextStyle, "", "Next output style: english, same, agnostic", ANY),
     row(&["e"], A::EditText, "", "Edit the prompt text", ANY),
-    row(&["w"], A::Write, "", "Write the pane's data to a file (.json or .txt)", ANY),
+    row(&["w"], A::Write, "", "Write the pane's data (.json, .txt) or a picture of the screen (.svg)", ANY),
     row(&["y"], A::Copy, "", "Copy the selected value to the clipboard", ANY),
     row(&["tab"], A::NextPane, "next pane", "Focus the next pane", ANY),
     row(&["S-tab"], A::PreviousPane, "", "Focus the previous pane", ANY),
@@ -248,7 +248,7 @@ pub static KEYS: &[Binding] = &[
     row(&["C-c"], A::ForceQuit, "", "Quit at once", ANY),
     row(&["W"], A::TrackWords, "", "Choose words to follow through the layers of a free text", ANY),
     row(&[], A::NextProtocol, "", "Definitions: default, or the paper's code", ANY),
-    row(&[], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
+    row(&["F"], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
 ];
 
 /// The binding that a key means while `pane` has the focus: the pane's own before the general ones.

@@ -78,6 +78,8 @@ pub struct Request {
     /// The pane beside the lens on wide screens: the last focused of grid, PCA, training.
     pub side: PaneId,
     pub zoomed: bool,
+    /// The lens shows two runs or more side by side.
+    pub comparing: bool,
     /// Rows that the message line takes (0 without a message).
     pub message_rows: u16,
 }
@@ -142,12 +144,14 @@ impl Layout {
 }
 
 fn query_width(width: u16) -> u16 {
-    (width * 3 / 10).clamp(40, 50)
+    (width * 27 / 100).clamp(40, 50)
 }
 
 fn wide(layout: &mut Layout, body: Area, r: &Request) {
     let (left, rest) = body.split_left(query_width(r.size.0));
-    let (lens, side) = rest.split_left(rest.width * 58 / 100);
+    // Two runs beside each other need their room; the side panes can scroll.
+    let share = if r.comparing { 66 } else { 56 };
+    let (lens, side) = rest.split_left(rest.width * share / 100);
     layout.panes = vec![(PaneId::Query, left), (PaneId::Lens, lens)];
     if body.height < 44 {
         layout.panes.push((r.side, side));
@@ -187,6 +191,7 @@ mod tests {
             main: PaneId::Lens,
             side: PaneId::Grid,
             zoomed: false,
+            comparing: false,
             message_rows: 1,
         }
     }

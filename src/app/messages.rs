@@ -81,6 +81,11 @@ impl Messages {
         self.index().map(|i| self.list.remove(i)).is_some()
     }
 
+    /// Takes away a sentence that no longer holds.
+    pub fn retract(&mut self, text: &str) {
+        self.list.retain(|m| m.text != text);
+    }
+
     /// Takes away what has been there long enough.
     pub fn expire(&mut self, now: Duration) {
         self.list.retain(|m| m.until.is_none_or(|t| now < t));

@@ -17,6 +17,8 @@ pub mod picker;
 pub mod shared;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod update;
 
@@ -208,6 +210,7 @@ impl App {
             main: self.main,
             side: self.side,
             zoomed: self.zoomed,
+            comparing: self.shared.compares(),
             message_rows: self.message_rows(),
         })
     }

@@ -56,6 +56,15 @@ pub enum Stage {
     },
 }
 
+impl Stage {
+    /// An offer to fetch, as a sentence.
+    pub fn offer(&self) -> Option<String> {
+        let Self::Offer { name, from, bytes: size } = self else { return None };
+        let size = if *size > 0 { format!("{} ", bytes(*size)) } else { String::new() };
+        Some(format!("{name} is not on this machine yet: F fetches {size}from {from}."))
+    }
+}
+
 /// What is being done and how far it is, for the status line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {

@@ -57,7 +57,9 @@ impl Question {
     /// What may be typed.
     pub fn help(self) -> &'static str {
         match self {
-            Self::WriteTo => "a file name; .json for data, .txt for text. Enter writes, Esc goes back",
+            Self::WriteTo => {
+                "a file name; .json for data, .txt for text, .svg for a picture of the screen. Enter writes, Esc goes back"
+            }
             Self::Track => "words separated by commas, in any language. Enter follows them, Esc goes back",
             Self::TrainingLog => {
                 "trainer_log.jsonl, trainer_state.json or a run's directory. Tab completes, Enter opens"

@@ -14,6 +14,8 @@ pub enum Effect {
     Engine(Command),
     /// Put text on the clipboard (OSC 52).
     Copy(String),
+    /// Write the screen as a picture; answered by `Msg::Saved`.
+    Picture(PathBuf),
     /// Write a file; answered by `Msg::Saved`.
     Save {
         path: PathBuf,

@@ -32,7 +32,7 @@ impl App {
             }
             Msg::ModelFound { name, found } => {
                 self.model.found(&name, found, &mut self.jobs, &mut effects);
-                self.explain_failure();
+                self.explain_stage();
             }
             Msg::Catalogue(Ok(entries)) => {
                 self.model.catalogue = entries;
@@ -51,13 +51,21 @@ impl App {
         effects
     }
 
-    /// With a model in use there is no card to say it: a failure to find another is a message.
-    fn explain_failure(&mut self) {
-        if let model::Stage::Failed { message, .. } = &self.model.stage
-            && self.shared.model.is_some()
-        {
-            self.messages.error(message.clone());
-            self.model.stage = model::Stage::Idle;
+    /// With a model in use there is no card to say it: an offer or a failure is a message.
+    fn explain_stage(&mut self) {
+        if self.shared.model.is_none() {
+            return;
+        }
+        match &self.model.stage {
+            model::Stage::Failed { message, .. } => {
+                self.messages.error(message.clone());
+                self.model.stage = model::Stage::Idle;
+            }
+            stage => {
+                if let Some(offer) = stage.offer() {
+                    self.messages.warn(offer);
+                }
+            }
         }
     }
 

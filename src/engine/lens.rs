@@ -12,7 +12,8 @@ use crate::tasks::sets::token_sets;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A live lens shows what it has at least this often while later layers compute.
+/// A live lens shows what it has about this often while later layers compute, but spends at most a quarter of
+/// its time on that.
 const LIVE: Duration = Duration::from_millis(120);
 
 /// What is followed through the layers of a query.
@@ -159,16 +160,19 @@ impl Engine {
         on(LensPart::Started { tokens: shown.clone(), sets: followed.sets.clone(), reused_tokens });
         let last = self.decoder.blocks.len();
         let mut spoke = Instant::now();
+        let mut pause = LIVE;
         let kvs = self.pool.install(|| {
             let options = Options { keep_kv: true, sublayers: false };
             self.decoder.forward(&spans, options, cancel, &mut |tap: Tap| {
                 for (run, cols) in list.iter_mut().zip(tap.columns) {
                     run.states.push(tap.x.column(cols.end - 1)?);
                 }
-                if live && tap.layer < last && spoke.elapsed() > LIVE {
+                if live && tap.layer < last && spoke.elapsed() > pause {
+                    let begun = Instant::now();
                     for run in &mut list {
                         self.show_pending(run, &followed, top, cancel, on)?;
                     }
+                    pause = LIVE.max(begun.elapsed() * 3);
                     spoke = Instant::now();
                 }
                 Ok(())

@@ -38,7 +38,7 @@ impl fmt::Display for Fault {
 
 type Value<'t> = Spanned<DeValue<'t>>;
 const TOP: [&str; 7] = ["id", "description", "labels", "fields", "separator", "styles", "languages"];
-const LANGUAGE: [&str; 3] = ["item", "labels", "shots"];
+const LANGUAGE: [&str; 4] = ["item", "labels", "also", "shots"];
 
 /// The task, or all faults in the file's order.
 pub(super) fn task(text: &str, origin: &str) -> Result<Task, Vec<Fault>> {
@@ -188,11 +188,15 @@ impl<'t> Reader<'t> {
         });
         let words = self.required_at(table, &path, "labels", "the language's word for each label", span);
         let words = words.and_then(|value| self.words(value, &format!("{path}.labels"), labels));
+        let also = match table.get("also") {
+            Some(value) => self.also(value, &format!("{path}.also"), labels),
+            None => Some(vec![Vec::new(); labels.len()]),
+        };
         let shots = match table.get("shots") {
             Some(value) => self.shots(value, &format!("{path}.shots"), labels, words.as_deref(), fields),
             None => Some(Vec::new()),
         };
-        Some(TaskLanguage { code: code.to_owned(), item: item?, words: words?, shots: shots? })
+        Some(TaskLanguage { code: code.to_owned(), item: item?, words: words?, also: also?, shots: shots? })
     }
 
     fn shots(
@@ -237,6 +241,28 @@ impl<'t> Reader<'t> {
             }
         }
         Some(shots)
+    }
+
+    /// A table label -> list of further answers that items may name it by.
+    fn also(&mut self, value: &Value<'t>, path: &str, labels: &[String]) -> Option<Vec<Vec<String>>> {
+        let table = self.table(value, path)?;
+        let keys: Vec<&str> = labels.iter().map(String::as_str).collect();
+        self.unknown_keys(table, path, &keys);
+        let mut all: Vec<Vec<String>> = Vec::new();
+        for label in keys {
+            let key = format!("{path}.{label}");
+            let words = match table.get(label) {
+                Some(value) => self.names(value, &key, 1)?,
+                None => Vec::new(),
+            };
+            if let Some(word) = words.iter().find(|w| all.iter().flatten().any(|other| other == *w)) {
+                let message =
+                    format!("{} stands for two labels: an item's answer would be unclear", quoted(word));
+                self.fault(table.get(label).map(Spanned::span), &key, message);
+            }
+            all.push(words);
+        }
+        Some(all)
     }
 
     /// A table label -> word, complete, without strangers, no word for two labels.

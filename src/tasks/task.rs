@@ -35,6 +35,8 @@ pub struct TaskLanguage {
     pub item: Template,
     /// The language's own label words, parallel to the task's labels.
     pub words: Vec<String>,
+    /// Further answers that items may name a label by, parallel to the labels; never shown to a model.
+    pub also: Vec<Vec<String>>,
     pub shots: Vec<Shot>,
 }
 
@@ -124,10 +126,12 @@ impl Task {
         }
     }
 
-    /// The label that an item's answer names: the canonical one or the language's own word.
+    /// The label that an item's answer names: the canonical one, the language's own word, or another accepted one.
     pub fn gold(&self, language: &TaskLanguage, answer: &str) -> Option<usize> {
         let answer = answer.trim();
         let place = |words: &[String]| words.iter().position(|word| word == answer);
-        place(&self.labels).or_else(|| place(&language.words))
+        place(&self.labels)
+            .or_else(|| place(&language.words))
+            .or_else(|| language.also.iter().position(|words| words.iter().any(|word| word == answer)))
     }
 }

@@ -71,13 +71,15 @@ fn identity(app: &App, theme: &Theme) -> Vec<(String, Style)> {
     let sep = theme.glyphs.separator;
     if let Some(m) = &app.shared.model {
         parts.push((m.name.clone(), theme.strong()));
-        let facts =
-            format!("{} {sep} {} layers {sep} {} {sep} {}", m.architecture, m.layers, m.dtype, m.device);
-        parts.push((facts, theme.dim()));
         for a in &app.shared.adapters {
             let (sign, style) = if a.shown { ("+", theme.aligned()) } else { ("-", theme.faint()) };
             parts.push((format!("{sign}{}", a.info.name), style));
         }
+        let facts = match app.size.0 {
+            0..100 => format!("{} {sep} {}", m.dtype, m.device),
+            _ => format!("{} {sep} {} layers {sep} {} {sep} {}", m.architecture, m.layers, m.dtype, m.device),
+        };
+        parts.push((facts, theme.dim()));
     }
     match &app.model.stage {
         Stage::Looking { name } | Stage::Fetching { name, .. } | Stage::Loading { name, .. } => {

@@ -2,11 +2,14 @@
 
 mod card;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod log;
 mod overlays;
 pub mod palette;
 pub mod panes;
+mod picture;
 mod runtime;
 #[cfg(test)]
 mod screens;

@@ -84,8 +84,10 @@ fn field(buf: &mut Buffer, area: Rect, editor: &Editor, placeholder: &str, theme
 
 fn picker(buf: &mut Buffer, area: Rect, p: &Picker, rows: usize, theme: &Theme) -> Position {
     let cursor = field(buf, Rect { height: area.height.min(1), ..area }, &p.filter, &p.prompt, theme);
-    let total = format!("{}/{}", p.len(), p.entries.len());
-    put_right(buf, area, area.y, &total, theme.faint());
+    if !p.entries.is_empty() {
+        let total = format!("{}/{}", p.rows().flatten().count(), p.entries.len());
+        put_right(buf, area, area.y, &total, theme.faint());
+    }
     let first = scroll(p.selected(), p.len(), rows);
     let tag_width = p.entries.iter().map(|e| width(&e.tag)).max().unwrap_or(0);
     for (i, entry) in p.rows().enumerate().skip(first).take(rows) {

@@ -4,11 +4,13 @@
 use super::services::{self, Follow, Post};
 use super::terminal::Terminal;
 use super::theme::{Ladder, Theme};
-use super::{input, log::Log, view};
+use super::{input, log::Log, picture, view};
 use crate::app::{App, Effect, Msg};
 use crate::engine::worker;
 use crate::error::{Context, Error, Result};
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event;
+use ratatui::layout::Rect;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -98,7 +100,7 @@ async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> 
             Some(signal) = signals.recv() => match signal {
                 Signal::End => return Err(Error::Interrupted),
                 Signal::Stop => rt.suspend()?,
-                Signal::Continued => rt.terminal.redraw(),
+                Signal::Continued => rt.continued()?,
             },
             Some(msg) = messages.recv() => {
                 rt.take(msg)?;
@@ -159,6 +161,7 @@ impl Runtime {
                 self.engine.send(command);
             }
             Effect::Copy(text) => self.terminal.copy(&text)?,
+            Effect::Picture(path) => services::save(path, self.picture(), &self.post),
             Effect::Save { path, text } => services::save(path, text, &self.post),
             Effect::FollowLog(path) => self.follow = path.map(|p| Follow::start(p, &self.post)),
             Effect::FindModel(name) => services::find_model(name, &self.post),
@@ -171,9 +174,25 @@ impl Runtime {
         Ok(())
     }
 
+    /// The screen as it is, in full colour whatever this terminal can show.
+    fn picture(&self) -> String {
+        let (width, height) = self.app.size;
+        let theme = Theme::new(self.app.theme, Ladder::Rgb);
+        let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
+        view::render(&mut buf, &self.app, &theme);
+        picture::svg(&buf, &format!("polylens {width} x {height}"))
+    }
+
     fn suspend(&mut self) -> Result<()> {
         #[cfg(unix)]
         self.terminal.suspend()?;
+        let (width, height) = Terminal::size();
+        self.take(Msg::Resize { width, height })
+    }
+
+    /// Somebody continued the process: the terminal and its size may be others.
+    fn continued(&mut self) -> Result<()> {
+        self.terminal.continued()?;
         let (width, height) = Terminal::size();
         self.take(Msg::Resize { width, height })
     }

@@ -44,7 +44,12 @@ pub fn run(options: ExploreOptions) -> Result<()> {
     need_terminal()?;
     let env = |name: &str| std::env::var(name).ok();
     let (library, task) = Bundle::with(options.task.as_deref())?;
-    let lang = library.find_language(&task, options.lang.as_deref())?;
+    let lang = match options.lang.as_deref() {
+        Some(lang) => library.find_language(&task, Some(lang))?,
+        None => first_language(env)
+            .and_then(|code| library.find_language(&task, Some(&code)).ok())
+            .map_or_else(|| library.find_language(&task, None), Ok)?,
+    };
     let log = Log::open(options.log.as_deref())?;
     let (app, effects) = App::new(Setup {
         library: Rc::new(library),
@@ -77,6 +82,17 @@ fn need_terminal() -> Result<()> {
     Ok(())
 }
 
+/// The language to begin with: the user's own where it is not English. For English readers Chinese,
+/// since English beside English would show nothing.
+fn first_language(var: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name: &str| var(name).filter(|v| !v.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG")).unwrap_or_default();
+    let code = locale.split(['_', '.', '@']).next().unwrap_or_default();
+    let code = if matches!(code, "nb" | "nn") { "no" } else { code };
+    let known = crate::tasks::Language::of_code(code).filter(|l| l.code != "en");
+    Some(known.map_or("zh", |l| l.code).to_owned())
+}
+
 /// Light where the terminal says that its ground is light, ASCII where the locale has nothing else.
 fn theme_for(var: impl Fn(&str) -> Option<String>) -> ThemeKind {
     let set = |name: &str| var(name).filter(|v| !v.is_empty());
@@ -104,5 +120,15 @@ mod tests {
         assert_eq!(theme(&[("COLORFGBG", "15;0"), ("LANG", "th_TH.UTF-8")]), ThemeKind::Dark);
         assert_eq!(theme(&[("LANG", "de_DE.ISO-8859-1")]), ThemeKind::Ascii);
         assert_eq!(theme(&[("LC_ALL", "C")]), ThemeKind::Ascii);
+    }
+
+    #[test]
+    fn the_first_language_is_the_users_own_or_one_that_shows_something() {
+        let first = |lang: &str| first_language(|n| (n == "LANG").then(|| lang.to_owned())).unwrap();
+        assert_eq!(first("th_TH.UTF-8"), "th");
+        assert_eq!(first("nb_NO.UTF-8"), "no");
+        for other in ["en_GB.UTF-8", "C.UTF-8", "", "tlh"] {
+            assert_eq!(first(other), "zh", "{other}");
+        }
     }
 }

@@ -80,6 +80,8 @@ pub struct Terminal {
     shown: Buffer,
     /// The next frame draws every cell.
     whole: bool,
+    /// We stopped ourselves: the SIGCONT that follows needs no answer any more.
+    stopped: bool,
 }
 
 impl Terminal {
@@ -95,7 +97,12 @@ impl Terminal {
         taken?;
         let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 18, stdout()));
         let (width, height) = Self::size();
-        Ok(Self { backend, shown: Buffer::empty(Rect::new(0, 0, width, height)), whole: true })
+        Ok(Self {
+            backend,
+            shown: Buffer::empty(Rect::new(0, 0, width, height)),
+            whole: true,
+            stopped: false,
+        })
     }
 
     /// The terminal's size; 80 x 24 where it does not say.
@@ -158,9 +165,25 @@ impl Terminal {
         // SAFETY: raising a signal for the own process touches no memory. SIGSTOP and not SIGTSTP: the
         // latter has a handler of ours, and is ignored in an orphaned process group.
         unsafe { libc::raise(libc::SIGSTOP) };
-        take().context("the terminal cannot be taken over again")?;
+        self.stopped = true;
+        self.take_again()
+    }
+
+    /// After a SIGCONT: where somebody else had stopped us, the shell has changed the terminal since.
+    ///
+    /// # Errors
+    /// The terminal cannot be taken again.
+    pub fn continued(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.stopped) {
+            return Ok(());
+        }
+        restore();
+        self.take_again()
+    }
+
+    fn take_again(&mut self) -> Result<()> {
         self.whole = true;
-        Ok(())
+        take().context("the terminal cannot be taken over again")
     }
 }
 

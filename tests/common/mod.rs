@@ -34,41 +34,26 @@ pub fn golden(path: &str) -> Option<serde_json::Value> {
     Some(serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON"))
 }
 
-/// The GGUF file of a catalogue model: `$POLYLENS_GEMMA` or `$POLYLENS_SMOLLM2`, else the program's cache.
+/// The GGUF file of a catalogue model: `$POLYLENS_GEMMA` or `$POLYLENS_SMOLLM2`, else the program's cache, filled
+/// on first need as `polylens models pull` does it.
 pub fn model_file(name: &str) -> Option<PathBuf> {
     let variable = match name {
         "gemma-3-270m" => "POLYLENS_GEMMA",
         "smollm2-135m" => "POLYLENS_SMOLLM2",
         other => panic!("no variable names {other}"),
     };
-    let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
-    let found = named.or_else(|| {
-        let folder = cache()?.join("models").join(name);
-        let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-        files.into_iter().find(|path| path.extension().is_some_and(|e| e == "gguf"))
-    });
-    if found.is_none() {
-        missing(&format!("the model {name} (set {variable}, or pull it)"));
+    if let Some(path) = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists()) {
+        return Some(path);
     }
-    found
-}
-
-/// Where the program keeps its models (see `hub::config`).
-fn cache() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    variable("POLYLENS_CACHE").or_else(|| Some(variable("XDG_CACHE_HOME")?.join("polylens"))).or_else(|| {
-        Some(
-            variable("HOME")?
-                .join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" })
-                .join("polylens"),
-        )
-    })
-}
-
-/// Also uses every helper once, for the test programs that need only some of them.
-#[test]
-fn a_file_that_is_nowhere_is_not_found() {
-    let helpers: [fn(&str) -> Option<PathBuf>; 3] = [find, shared, model_file];
-    let _ = golden;
-    assert_eq!(helpers[0]("no/such/file"), None);
+    // One fetch at a time in this process; other processes are kept apart by the hub's own lock.
+    static FETCH: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = FETCH.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let cancel = polylens::engine::Cancel::new();
+    match polylens::hub::resolve(name, &mut |_, _, _, _| {}, &cancel, true) {
+        Ok(found) => Some(found.path),
+        Err(e) => {
+            missing(&format!("the model {name} ({e})"));
+            None
+        }
+    }
 }

@@ -8,5 +8,6 @@ pub mod languages;
 pub mod lens;
 pub mod pca;
 pub mod query;
+pub mod speed;
 pub mod trace;
 pub mod training;

@@ -4,34 +4,11 @@ use crate::app::action::Action;
 use crate::app::library::Library;
 use crate::app::panes::alignment::{Alignment, PAPER_PAIRS};
 use crate::app::panes::languages::{Chosen, LanguageList};
+use crate::app::panes::speed::Speed;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::engine::protocol::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Speeds of playing, in layers a second.
-const SPEEDS: [f64; 6] = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
-
-/// How fast the layers are played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Speed(usize);
-
-impl Default for Speed {
-    fn default() -> Self {
-        Self(2)
-    }
-}
-
-impl Speed {
-    /// The number behind it.
-    pub fn layers_a_second(self) -> f64 {
-        SPEEDS[self.0.min(SPEEDS.len() - 1)]
-    }
-
-    fn change(&mut self, by: isize) {
-        self.0 = self.0.saturating_add_signed(by).min(SPEEDS.len() - 1);
-    }
-}
 
 /// What fills the pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +155,7 @@ impl PcaPane {
     }
 
     fn step(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.speed.layers_a_second())
+        self.speed.step()
     }
 
     fn settings(&self, shared: &Shared) -> Settings {

@@ -46,8 +46,7 @@ fn from_waiting_to_finished() {
 
 #[test]
 fn a_replaced_file_forgets_the_old_run_but_keeps_the_view() {
-    let mut pane = TrainingPane::default();
-    pane.log_scale = true;
+    let mut pane = TrainingPane { log_scale: true, ..TrainingPane::default() };
     fed(
         &mut pane,
         1.0,

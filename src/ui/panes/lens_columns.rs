@@ -65,17 +65,23 @@ pub fn columns(width: u16, task: bool, tracked: usize, minus: bool, mode: Column
         wanted.push(Column::Top(0));
     }
     wanted.extend((0..tracked).map(|i| Column::Tracked(i, 0)));
-    let (entropy, least_token) = if mode == Columns::Curves { (0, 0) } else { (ENTROPY + 1, TOKEN) };
+    let two_bars = 2 * (number + 1 + MIN_BAR);
+    let (entropy, least_token) = match mode {
+        Columns::Curves => (0, 0),
+        // Bars come first: they are what the pane is for.
+        _ if width < two_bars + ENTROPY + 1 + TOKEN => (ENTROPY + 1, 0),
+        _ => (ENTROPY + 1, TOKEN),
+    };
     let space = width.saturating_sub(entropy + least_token);
     // What does not fit with a bar is left out from the end; the first two always stay.
     let fit =
-        usize::from((space + u16::from(entropy == 0)) / (number + 1 + MIN_BAR)).max(2).min(wanted.len());
+        usize::from((space + u16::from(least_token == 0)) / (number + 1 + MIN_BAR)).max(2).min(wanted.len());
     wanted.truncate(fit);
     let n = wanted.len().max(1) as u16;
     // Bars and the token grow together: a third of what is left goes to the token, up to 24 cells.
     let spare = space.saturating_sub(n * (number + 1 + MIN_BAR));
     let token = if least_token > 0 { (TOKEN + spare / 3).min(24) } else { 0 };
-    let each = (width + u16::from(entropy == 0)).saturating_sub(entropy + token) / n;
+    let each = (width + u16::from(least_token == 0)).saturating_sub(entropy + token) / n;
     let bar = each.saturating_sub(number + 1).min(MAX_BAR);
     let sized = |c| match c {
         Column::Curve(curve, _) => (Column::Curve(curve, bar), bar + number),
@@ -85,6 +91,8 @@ pub fn columns(width: u16, task: bool, tracked: usize, minus: bool, mode: Column
     let mut out: Vec<(Column, u16)> = wanted.into_iter().map(sized).collect();
     if entropy > 0 {
         out.push((Column::Entropy, ENTROPY));
+    }
+    if token > 0 {
         let used: u16 = out.iter().map(|(_, w)| w + 1).sum();
         out.push((Column::Token, width.saturating_sub(used).min(32)));
     }
@@ -113,8 +121,9 @@ mod tests {
 
     #[test]
     fn two_curves_have_bars_even_in_half_of_a_small_screen() {
-        for (mode, curves) in [(Columns::All, 2), (Columns::Curves, 3)] {
-            let shown = columns(34, true, 0, false, mode);
+        for (width, mode, curves) in [(34, Columns::All, 2), (34, Columns::Curves, 3), (26, Columns::All, 2)]
+        {
+            let shown = columns(width, true, 0, false, mode);
             let bars = shown.iter().filter(|(c, _)| matches!(c, Column::Curve(_, b) if *b >= 4)).count();
             assert!(bars >= curves, "{shown:?}");
         }

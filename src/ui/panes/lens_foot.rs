@@ -65,9 +65,9 @@ fn facts(buf: &mut Buffer, row: Rect, layer: usize, app: &App, theme: &Theme) {
         facts.push(format!("H {:.2} bit", l.entropy_bits));
         facts.extend(l.kl_bits.map(|kl| format!("KL {kl:.2} bit")));
         facts.extend(l.gold_rank.map(|r| format!("gold rank {}", r + 1)));
+        facts.extend(rows.first_final_top1.map(|k| format!("final top-1 from {k}")));
         facts.extend(l.energy.map(|e| format!("energy {e:.2}")));
     }
-    facts.extend(rows.first_final_top1.map(|k| format!("final token from {k}")));
     let words = facts.join("  ");
     put(buf, row, row.x, row.y, &ellipsize(&words, usize::from(row.width), theme.glyphs.ascii), theme.dim());
 }

@@ -38,8 +38,8 @@ pub fn render(
     text::put(buf, panel, panel.x, panel.bottom().saturating_sub(1), keys, theme.dim());
     let body = Rect { y: panel.y + 1, height: panel.height.saturating_sub(2), ..panel };
     let first = scroll_to(0, Some(list.selected), usize::from(body.height), lines);
-    for i in first..lines.min(first + usize::from(body.height)) {
-        let y = body.y + (i - first) as u16;
+    for (row, i) in (first..lines).take(usize::from(body.height)).enumerate() {
+        let y = body.y + row as u16;
         let marks = |on: bool, round: bool| match (on, round, theme.glyphs.ascii) {
             (true, true, _) => "(*)",
             (false, true, _) => "( )",
@@ -50,7 +50,8 @@ pub fn render(
         match i.checked_sub(PRESETS.len()) {
             None => {
                 let sign = marks(chosen.is_preset(i, library), true);
-                text::put(buf, body, body.x + 1, y, &format!("{sign} {}", PRESETS[i].0), theme.text());
+                let name = PRESETS.get(i).map_or("", |p| p.0);
+                text::put(buf, body, body.x + 1, y, &format!("{sign} {name}"), theme.text());
             }
             Some(at) => {
                 let language = &library.languages()[at];

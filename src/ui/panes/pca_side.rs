@@ -208,7 +208,8 @@ fn matrix(buf: &mut Buffer, area: Rect, run: usize, langs: &[String], pane: &Pca
     let rows = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let first =
         scroll_to(0, cursor.map(|c| c.0.max(c.1)), usize::from(rows.height.saturating_sub(1)), langs.len());
-    let fit = usize::from(rows.width.saturating_sub(4) / 5);
+    let cell_width = (rows.width.saturating_sub(4) / langs.len().max(1) as u16).clamp(5, 8);
+    let fit = usize::from(rows.width.saturating_sub(4) / cell_width);
     let heatmap = Heatmap {
         rows: langs.len(),
         columns: langs.len(),
@@ -217,7 +218,7 @@ fn matrix(buf: &mut Buffer, area: Rect, run: usize, langs: &[String], pane: &Pca
         row_label: &label,
         column_label: &label,
         label_width: 4,
-        cell_width: 5,
+        cell_width,
         heat: &|v| if digits { Style::new() } else { theme.heat(v as f32) },
         digits: false,
         cursor,

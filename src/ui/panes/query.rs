@@ -54,7 +54,11 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
             (open, sets) = (true, all);
         }
     }
-    let most = if open { rest.height.saturating_sub(5) } else { rest.height / 3 };
+    let most = if open {
+        rest.height.saturating_sub(5)
+    } else {
+        (rest.height / 3).max(6).min(rest.height.saturating_sub(5))
+    };
     let sets_rows = (sets.len() as u16 + 1).min(most.max(1)).min(rest.height);
     let prompt = Rect { height: rest.height - sets_rows, ..rest };
     let below = Rect { y: rest.y + prompt.height, height: sets_rows, ..rest };

@@ -20,7 +20,7 @@ fn run(done: u32) -> Vec<Update> {
         let lr = if share < 0.1 {
             5e-5 * share / 0.1
         } else {
-            2.5e-5 * (1.0 + ((share - 0.1) / 0.9 * 3.1416).cos())
+            2.5e-5 * (1.0 + ((share - 0.1) / 0.9 * std::f64::consts::PI).cos())
         };
         let trend = 0.9 + 1.4 * (-share * 5.0).exp();
         let record = LogRecord {

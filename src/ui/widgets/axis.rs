@@ -64,7 +64,8 @@ fn round_step(x: f64) -> f64 {
 fn label(value: f64, step: f64) -> String {
     let largest = value.abs().max(step.abs());
     if !(1e-4..1e6).contains(&largest) {
-        return format!("{value:.0e}");
+        let digits = (largest.log10().floor() - step.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+        return if value == 0.0 { "0".into() } else { format!("{value:.digits$e}") };
     }
     let decimals = (-step.abs().log10().floor()).clamp(0.0, 6.0) as usize;
     let text = format!("{value:.decimals$}");
@@ -79,10 +80,11 @@ pub fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// `range` widened by `share` of itself on both sides; a single value gets room around it.
+/// `range` widened by `share` of itself on both sides; a single value (but for rounding) gets room around it.
 pub fn widen((low, high): (f64, f64), share: f64) -> (f64, f64) {
     let span = high - low;
-    if span > 0.0 && span.is_finite() {
+    let rounding = 1e-9 * low.abs().max(high.abs());
+    if span > rounding && span.is_finite() {
         return (low - span * share, high + span * share);
     }
     let room = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
@@ -100,6 +102,8 @@ mod tests {
         assert_eq!(linear(-1.3, 1.2, 4).labels, ["-1", "0", "1"]);
         assert_eq!(linear(0.0, 12_345.0, 4).labels, ["0", "5000", "10000"]);
         assert_eq!(linear(2.0, 2.001, 3).labels.len(), 3);
+        assert_eq!(linear(4.6e-5, 5.4e-5, 5).labels, ["4.6e-5", "4.8e-5", "5.0e-5", "5.2e-5", "5.4e-5"]);
+        assert_eq!(linear(0.0, 6e-5, 4).labels, ["0", "2e-5", "4e-5", "6e-5"]);
         for (low, high) in [(0.0, 1e-8), (-1e12, 1e12), (3.0, 3.0000001), (1e-300, 1e300)] {
             for most in 1..9 {
                 let ticks = linear(low, high, most);
@@ -133,6 +137,7 @@ mod tests {
         assert_eq!(extent([f64::NAN]), None);
         assert_eq!(widen((2.0, 2.0), 0.1), (1.8, 2.2));
         assert_eq!(widen((0.0, 0.0), 0.1), (-1.0, 1.0));
+        assert_eq!(widen((1850.5, 1850.500000001), 0.0), (1850.5 * 0.9, 1850.500000001 + 185.05));
         assert_eq!(widen((0.0, 10.0), 0.1), (-1.0, 11.0));
     }
 }

@@ -26,32 +26,42 @@ pub fn notice(buf: &mut Buffer, area: Rect, paragraphs: &[(String, Style)]) {
     }
 }
 
-/// Lines of at most `width` columns, broken between words, or between graphemes where a word is longer.
+/// Lines of at most `width` columns: broken at spaces, inside a longer piece (scripts without spaces) between
+/// its words, and inside a longer word between graphemes.
 fn wrap(content: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in content.split_word_bounds() {
-        let used = lines.last().map_or(0, |l| text::width(l));
-        if used > 0 && used + text::width(word) > width {
-            lines.push(String::new());
-        }
-        let mut rest = word;
-        while text::width(rest) > width {
-            let part = text::truncate(rest, width);
-            let part = if part.is_empty() { rest.graphemes(true).next().unwrap_or(rest) } else { part };
-            rest = &rest[part.len()..];
-            if let Some(line) = lines.last_mut() {
-                line.push_str(part);
-            }
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            // A line does not begin with the space that it was broken at.
-            if !(line.is_empty() && word == " ") || content == " " {
-                line.push_str(rest);
-            }
+    for piece in content.split_inclusive(' ') {
+        if text::width(piece.trim_end()) <= width {
+            add(&mut lines, piece, width);
+        } else {
+            piece.split_word_bounds().for_each(|word| add(&mut lines, word, width));
         }
     }
     lines.iter().map(|l| l.trim_end().to_owned()).collect()
+}
+
+/// Appends a word to the last line, or to as many new ones as it needs. Its trailing space may hang over.
+fn add(lines: &mut Vec<String>, word: &str, width: usize) {
+    let used = lines.last().map_or(0, |l| text::width(l));
+    if used > 0 && used + text::width(word.trim_end()) > width {
+        lines.push(String::new());
+    }
+    let mut rest = word;
+    while text::width(rest.trim_end()) > width {
+        let part = text::truncate(rest, width);
+        let part = if part.is_empty() { rest.graphemes(true).next().unwrap_or(rest) } else { part };
+        rest = &rest[part.len()..];
+        if let Some(line) = lines.last_mut() {
+            line.push_str(part);
+        }
+        lines.push(String::new());
+    }
+    // A line does not begin with the space that it was broken at.
+    if let Some(line) = lines.last_mut()
+        && !(line.is_empty() && rest == " ")
+    {
+        line.push_str(rest);
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +73,7 @@ mod tests {
         assert_eq!(wrap("press c to compute", 8), ["press c", "to", "compute"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("积极的", 4), ["积极", "的"]);
+        assert_eq!(wrap("one two.", 7), ["one", "two."]);
         assert_eq!(wrap("", 4), [""]);
         for text in ["ภาษาไทยไม่มีช่องว่าง", "日本語のテキスト", "a bb ccc dddd"]
         {

@@ -88,7 +88,7 @@ impl Scatter<'_> {
             }
         }
         let mut taken = self.mark_item(buf, &plot);
-        self.name_classes(buf, &plot, &mut taken);
+        self.name_classes(buf, &plot, &canvas, &mut taken);
     }
 
     /// The point nearest to a screen cell, as (class, item), within three cells of it.
@@ -121,8 +121,10 @@ impl Scatter<'_> {
         taken
     }
 
-    /// Each class's name at its centroid, moved aside where another name is.
-    fn name_classes(&self, buf: &mut Buffer, plot: &Plot, taken: &mut Vec<(u16, u16)>) {
+    /// Each class's name near its centroid: where it covers no point if there is such a place, else where it
+    /// covers no other name.
+    fn name_classes(&self, buf: &mut Buffer, plot: &Plot, canvas: &Braille, taken: &mut Vec<(u16, u16)>) {
+        let empty = |x: u16, y: u16| canvas.class_at(x - plot.inner.x, y - plot.inner.y).is_none();
         for class in &self.classes {
             let Some((x, y)) = centroid(class.points).and_then(|c| plot.cell(c[0], c[1])) else { continue };
             let width = text::width(class.name) as u16;
@@ -135,7 +137,9 @@ impl Scatter<'_> {
             let free = |&(x, y): &(u16, u16)| {
                 !taken.iter().any(|(tx, ty)| *ty == y && *tx + 1 >= x && *tx <= x + width)
             };
-            let Some((x, y)) = places.into_iter().find(free) else { continue };
+            let places: Vec<(u16, u16)> = places.filter(free).collect();
+            let clear = places.iter().find(|(x, y)| (*x..x + width).all(|x| empty(x, *y)));
+            let Some((x, y)) = clear.or(places.first()).copied() else { continue };
             let style = class.style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED);
             text::put(buf, plot.inner, x, y, class.name, style);
             taken.extend((x..x + width).map(|x| (x, y)));

@@ -1,0 +1,82 @@
+//! Random keys, mouse, pastes and events, each followed by a drawing: nothing may panic.
+
+use super::screens::draw;
+use super::theme::Ladder;
+use crate::app::testing::{Bench, layer, lens_events};
+use crate::app::{App, MouseKind, Msg, action, keys};
+use crate::engine::protocol::*;
+use std::time::Duration;
+
+/// Events of every kind, with job numbers and indices right and wrong.
+fn any_event(pick: usize, app: &App) -> Event {
+    let job = [app.lens.job.unwrap_or(1), 0, 3, JobId::MAX][pick % 4];
+    let run = [None, Some(0), Some(7)][pick % 3];
+    let mut odd = layer(pick % 40, run, &app.shared.query, pick % 2 == 0);
+    odd.entropy_bits = [f32::NAN, f32::INFINITY, -1.0, 3.0][pick % 4];
+    odd.top.truncate(pick % 3);
+    match pick / 7 % 9 {
+        0 => Event::LensLayers { job, run, layers: vec![odd] },
+        1 => Event::Failed { job, message: "An odd \u{1b}[31m failure.".into() },
+        2 => Event::Cancelled { job },
+        3 => Event::Progress {
+            job,
+            stage: "odd".into(),
+            done: 9,
+            total: (pick % 5) as u64,
+            unit: "items".into(),
+        },
+        4 => Event::AdapterLoaded { job, index: pick % 9, info: AdapterInfo::default() },
+        5 => Event::GridColumn { job, run, position: pick, cells: Vec::new() },
+        6 => Event::CellReady { job, run, detail: CellDetail { layer: pick, ..CellDetail::default() } },
+        7 => Event::PcaReady { job, answer: PcaAnswer::default(), complete: pick % 2 == 0 },
+        _ => lens_events(job, &app.shared.query, &[run]).swap_remove(pick % 8),
+    }
+}
+
+#[test]
+fn no_sequence_of_keys_and_events_panics_and_every_screen_can_be_drawn() {
+    const SIZES: [(u16, u16); 8] =
+        [(80, 24), (120, 40), (200, 60), (60, 16), (1, 1), (0, 0), (161, 25), (110, 17)];
+    let all = action::KEYS.iter().flat_map(|b| b.keys).filter(|k| !["q", "C-c", "C-z"].contains(k));
+    let bound: Vec<&str> = all.copied().collect();
+    let typed = ["ก", "\u{e35}", "积", "👩", "a", " ", "/", "esc", "enter", "esc", "backspace", "up", "down"];
+    for seed in 1..=12_u64 {
+        let mut state = seed;
+        let mut next = |n: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % n
+        };
+        let mut bench = if seed % 3 == 0 { Bench::new(80, 24) } else { Bench::with_adapter(120, 40) };
+        for _ in 0..400 {
+            bench.clock += Duration::from_millis(next(200) as u64);
+            match next(10) {
+                0 => {
+                    let (width, height) = SIZES[next(SIZES.len())];
+                    bench.send(Msg::Resize { width, height });
+                }
+                1 => {
+                    let event = any_event(next(5000), &bench.app);
+                    bench.send(Msg::Engine(event));
+                }
+                2 => {
+                    let kinds = [MouseKind::Click, MouseKind::WheelUp, MouseKind::WheelDown, MouseKind::Move];
+                    let (x, y, kind) = (next(210) as u16, next(65) as u16, kinds[next(4)]);
+                    bench.send(Msg::Mouse { x, y, kind });
+                }
+                3 => bench.send(Msg::Paste("ภาษา\u{301}\u{200d}🇹🇭\n\t".repeat(next(9)))),
+                4 => bench.wait(120),
+                5 => bench.hold = next(2) == 0,
+                6 => bench.release(next(9)),
+                7 => {
+                    let key = keys::KeyInput::parse(typed[next(typed.len())]).expect("a key");
+                    bench.send(Msg::Key(key));
+                }
+                _ => {
+                    let key = keys::KeyInput::parse(bound[next(bound.len())]).expect("a key");
+                    bench.send(Msg::Key(key));
+                }
+            }
+            draw(&bench.app, Ladder::Rgb);
+        }
+    }
+}
