@@ -9,7 +9,7 @@ use crate::report::{Format, OutFile, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One command's way of speaking. Made before anything is computed, so that an unwritable file is known first.
 pub struct Console {
@@ -36,6 +36,7 @@ impl Console {
         let bar = (!output.quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(12));
             bar.set_style(spinner());
+            bar.enable_steady_tick(Duration::from_millis(150));
             bar
         });
         let mut console = Self {
@@ -199,7 +200,6 @@ fn utc(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_utc() {

@@ -20,22 +20,23 @@ const MOST_BYTES: u64 = 16 << 20;
 /// # Errors
 /// Wrong usage, what cannot be read, loaded or computed, and Interrupted.
 pub fn run(args: &Lens) -> Result<()> {
-    let console = Console::open(&args.output)?;
     match (&args.text, &args.task) {
-        (Some(text), _) => one_text(args, text, console),
-        (None, Some(task)) => whole_task(args, task, console),
+        (Some(text), _) => one_text(args, text),
+        (None, Some(task)) => whole_task(args, task),
         (None, None) => Err(Error::usage("give --text TEXT or --task ID")),
     }
 }
 
-fn one_text(args: &Lens, text: &str, mut console: Console) -> Result<()> {
+fn one_text(args: &Lens, text: &str) -> Result<()> {
     if args.items.items.is_some() || args.items.limit.is_some() {
         return Err(Error::usage("--items and --limit belong to --task; with --text there is one prompt"));
     }
+    // Before Ctrl-C is caught: while stdin is waited for it shall end the program.
     let text = if text == "-" { stdin_text()? } else { text.to_owned() };
     if text.is_empty() {
         return Err(Error::usage("--text is empty: there is no token whose successor could be read"));
     }
+    let mut console = Console::open(&args.output)?;
     let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
     args.layers.resolve(engine.info().layers)?;
     let query = Query { text, track: args.track.clone(), ..Query::default() };
@@ -51,7 +52,8 @@ fn one_text(args: &Lens, text: &str, mut console: Console) -> Result<()> {
     console.finish(&LensReport { source, text: &query.text, answer: &answer })
 }
 
-fn whole_task(args: &Lens, task: &str, mut console: Console) -> Result<()> {
+fn whole_task(args: &Lens, task: &str) -> Result<()> {
+    let mut console = Console::open(&args.output)?;
     let langs = args.lang.as_deref().or(args.langs.as_deref());
     let wanted = Wanted { task, langs, protocol: args.protocol, items: &args.items };
     let prompts = prompts::gather(&wanted)?;

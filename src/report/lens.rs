@@ -80,7 +80,7 @@ impl LensReport<'_> {
         for l in &run.layers {
             let mut cells = vec![l.layer.to_string(), format!("{:.2}", l.entropy_bits), bits(l.kl_bits)];
             cells.extend(l.tracked.iter().map(|&p| probability(p)));
-            cells.extend(l.top.iter().map(|t| format!("{} {}", token(&t.text), probability(t.p))));
+            cells.extend(l.top.iter().map(|t| format!("{:>5} {}", probability(t.p), token(&t.text))));
             table.row(cells);
         }
         table

@@ -172,7 +172,7 @@ fn tables_fit_the_terminal() {
 fn text_shows_what_is_asked() {
     let world = World::new();
     let shown = world.lens().text(120);
-    assert!(shown.contains("zh-es-en, the final top token leads from layer 12 on"), "{shown}");
+    assert!(shown.contains("zh-es-en, the final top token is first on top at layer 12"), "{shown}");
     assert!(shown.contains("4 tokens: <bos> 评论 : \u{2581}很好"), "{shown}");
     assert!(shown.contains("p(积极)"), "{shown}");
     let shown = world.curves(&["zh"]).text(100);

@@ -10,7 +10,7 @@ use crate::report::text::{fit, probability, token};
 
 const LEFT: f64 = 46.0;
 const TOP: f64 = 84.0;
-const CELL_W: f64 = 84.0;
+const CELL_W: f64 = 98.0;
 const CELL_H: f64 = 19.0;
 const BAR_W: f64 = 64.0;
 /// Room for the entropy's number, right of its bar.
@@ -102,7 +102,7 @@ fn cells(scene: &mut Scene, (x, y): (f64, f64), layer: &LensLayer, top: usize) {
         let cx = x + k as f64 * CELL_W;
         scene.rect(cx, y, CELL_W, CELL_H, &shade(&BLUES, p));
         let ink = ink_on(&BLUES, p);
-        scene.text((cx + 4.0, y + 13.2), &fit(&token(&t.text), 9), Font::new(10.5).colour(ink));
+        scene.text((cx + 4.0, y + 13.2), &fit(&token(&t.text), 11), Font::new(10.5).colour(ink));
         let font = Font::new(8.5).anchor(Anchor::End).colour(ink);
         scene.text((cx + CELL_W - 3.0, y + 13.0), &probability(t.p), font);
     }

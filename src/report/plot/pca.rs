@@ -137,7 +137,7 @@ fn pearson_panel(scene: &mut Scene, report: &PcaReport, run: &PcaRun, pairs: &[S
         x_ticks: true,
         y_ticks: panel.x == LEFT,
     };
-    panel.draw(scene, &layer_ticks(first, last, 10), &ticks(panel.y_range.0, 1.0, 6), labels);
+    panel.draw(scene, &layer_ticks(first, last, 10), &ticks(panel.y_range.0, 1.0, 8), labels);
     for (i, pair) in pairs.iter().enumerate() {
         let (colour, marker, dash) = series(i);
         let points: Vec<_> = run
