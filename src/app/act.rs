@@ -223,15 +223,10 @@ impl App {
     }
 
     fn ask_file(&mut self) {
-        if self.pane(self.focus).export(&self.shared).is_none() {
-            return self.messages.info("There is nothing to write in this pane yet.", self.now);
-        }
-        let name = format!(
-            "{}-{}-{}.json",
-            self.focus.name().to_lowercase(),
-            self.shared.lang,
-            self.shared.item + 1
-        );
+        // Without data there is still the picture.
+        let end = if self.pane(self.focus).export(&self.shared).is_some() { "json" } else { "svg" };
+        let pane = self.focus.name().to_lowercase();
+        let name = format!("{pane}-{}-{}.{end}", self.shared.lang, self.shared.item + 1);
         self.ask(Question::WriteTo, &name);
     }
 
@@ -448,7 +443,7 @@ fn model_detail(m: &CatalogueEntry) -> String {
         (false, 0) => "to be fetched".to_owned(),
         (false, n) => format!("fetches {}", text::bytes(n)),
     };
-    format!("{} · {size}", m.summary)
+    format!("{size} · {}", m.summary)
 }
 
 fn common_prefix(candidates: &[String]) -> String {

@@ -5,7 +5,7 @@
 //!   under 110 columns            110 and more              160 and more
 //!   header                       header                    header
 //!   tabs                        ┌ query ┐┌ main ────┐     ┌ query ┐┌ lens ───┐┌ side ─┐
-//!   query strip                 │       ││          │     │       ││         ││       │
+//!   query strip (or its pane)   │       ││          │     │       ││         ││       │
 //!  ┌ main ───────┐              │       ││          │     │       ││         │├ side ─┤ (46 rows)
 //!  └─────────────┘              └───────┘└──────────┘     └───────┘└─────────┘└───────┘
 //!   message                      message                   message
@@ -114,7 +114,13 @@ impl Layout {
             let strip_rows = if r.focus == PaneId::Query { 0 } else { 2 };
             let (strip, body) = body.split_top(strip_rows);
             layout.strip = strip;
-            layout.panes.push((r.focus, body));
+            if r.focus == PaneId::Query && !r.zoomed && body.height >= 18 {
+                // What is typed is seen to have its effect.
+                let (query, main) = body.split_top((body.height * 11 / 20).max(10));
+                layout.panes = vec![(PaneId::Query, query), (r.main, main)];
+            } else {
+                layout.panes.push((r.focus, body));
+            }
         } else if width < 160 || height < 24 {
             let (left, right) = body.split_left(query_width(width));
             layout.panes = vec![(PaneId::Query, left), (r.main, right)];

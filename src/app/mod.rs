@@ -101,8 +101,6 @@ pub enum Msg {
     },
     /// Answer to `Effect::Save`: the file, or why it could not be written.
     Saved(Result<PathBuf, String>),
-    /// The runtime has to say something (the clipboard, the log file).
-    Notice(String),
 }
 
 /// What the app starts with.

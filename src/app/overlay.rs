@@ -48,7 +48,7 @@ impl Question {
     /// What is asked.
     pub fn title(self) -> &'static str {
         match self {
-            Self::WriteTo => "Write the pane's data to",
+            Self::WriteTo => "Write to the file",
             Self::Track => "Words to follow through the layers",
             Self::TrainingLog => "Training log to follow",
         }

@@ -42,7 +42,6 @@ impl App {
             Msg::Completions { typed, candidates } => self.complete(&typed, candidates),
             Msg::Saved(Ok(path)) => self.messages.info(format!("Written to {}.", path.display()), now),
             Msg::Saved(Err(message)) => self.messages.error(message),
-            Msg::Notice(message) => self.messages.warn(message),
         }
         if self.query.due(now) {
             self.requery(&mut effects);

@@ -122,7 +122,9 @@ fn entry_row(buf: &mut Buffer, row: Rect, e: &Entry, tag_width: usize, theme: &T
         x = put(buf, row, x, row.y, &fit(&key_name(&e.tag), tag_width.max(2), ascii), theme.key()) + 2;
     }
     let room = usize::from(row.right().saturating_sub(x));
-    let detail = ellipsize(&e.detail, room / 2, ascii).into_owned();
+    // The label may need little: then the detail gets the rest, else half each.
+    let spare = room.saturating_sub(width(&text::harmless(&e.label)) + 2);
+    let detail = ellipsize(&e.detail, spare.max(room / 2), ascii).into_owned();
     let label_room = room.saturating_sub(width(&detail) + 2);
     put(buf, row, x, row.y, &ellipsize(&text::harmless(&e.label), label_room, ascii), theme.text());
     put_right(buf, row, row.y, &detail, theme.dim());
