@@ -24,15 +24,15 @@ fn words(list: &[&str]) -> Vec<String> {
 
 fn query(text: &str) -> Query {
     let comparison = Comparison {
-        labels: words(&["yes", "no"]),
+        labels: words(&["good", "bad"]),
         gold: 0,
-        english: words(&["yes", "no"]),
-        target: words(&["ja", "xu"]),
+        english: words(&["good", "bad"]),
+        target: words(&["wahr", "fern"]),
         same_language: false,
         protocol: Protocol::Paper,
     };
     Query {
-        prefix: "one: \"ja\"\ntwo: \"xu\"\n".into(),
+        prefix: "one: \"wahr\"\ntwo: \"fern\"\n".into(),
         text: text.into(),
         comparison: Some(comparison),
         track: words(&["the"]),
@@ -40,7 +40,7 @@ fn query(text: &str) -> Query {
 }
 
 fn items(texts: &[&str]) -> Vec<Item> {
-    texts.iter().enumerate().map(|(index, t)| Item { index, query: query(t), gold: "yes".into() }).collect()
+    texts.iter().enumerate().map(|(index, t)| Item { index, query: query(t), gold: "good".into() }).collect()
 }
 
 fn lens(engine: &Engine, q: &Query, runs: &[RunId]) -> LensAnswer {

@@ -213,6 +213,7 @@ pub static KEYS: &[Binding] = &[
     row(&["t"], A::PickTask, "", "Task: choose", ANY),
     row(&["S"], A::NextStyle, "", "Next output style: english, same, agnostic", ANY),
     row(&["e"], A::EditText, "", "Edit the prompt text", ANY),
+    row(&["f"], A::ToggleSource, "", "Switch between the item and free text", ANY),
     row(&["w"], A::Write, "", "Write the pane's data (.json, .txt) or a picture of the screen (.svg)", ANY),
     row(&["y"], A::Copy, "", "Copy the selected value to the clipboard", ANY),
     row(&["tab"], A::NextPane, "next pane", "Focus the next pane", ANY),

@@ -165,7 +165,7 @@ mod tests {
         let mine = Source::find(path.to_str().unwrap()).unwrap();
         let error = mine.rows(mine.task.language("zh").unwrap(), None, None).unwrap_err();
         assert!(error.exit_code() == 2 && error.to_string().contains("--items"), "{error}");
-        std::fs::write(dir.path().join("i_zh.json"), "[{\"input\": \"x\", \"answer\": \"正面\"}]").unwrap();
+        std::fs::write(dir.path().join("i_zh.json"), "[{\"input\": \"x\", \"answer\": \"好评\"}]").unwrap();
         let template = dir.path().join("i_{lang}.json");
         let rows = mine.rows(mine.task.language("zh").unwrap(), template.to_str(), None).unwrap();
         assert_eq!((rows.len(), rows[0].label), (1, 0));

@@ -123,6 +123,7 @@ fn no_color_means_no_colour() {
     s.wait_gone("Help");
     s.send("T:theme");
     s.wait_for("Commands");
+    s.send("\x03");
     s.end();
     assert_eq!(colours(&s.raw()), Vec::<String>::new());
     let mut coloured = Session::start(&Start::default());

@@ -63,7 +63,7 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
     let prompt = Rect { height: rest.height - sets_rows, ..rest };
     let below = Rect { y: rest.y + prompt.height, height: sets_rows, ..rest };
     let cursor = prompt_section(buf, prompt, app, focused, theme);
-    sets_section(buf, below, &sets, app, focused, theme);
+    sets_section(buf, below, &sets, open, app, focused, theme);
     cursor
 }
 
@@ -270,6 +270,7 @@ fn sets_section(
     buf: &mut Buffer,
     area: Rect,
     lines: &[(String, Style)],
+    open: bool,
     app: &App,
     focused: bool,
     theme: &Theme,
@@ -282,7 +283,8 @@ fn sets_section(
     let sets = &app.shared.sets;
     let removed: usize =
         sets.latent.iter().chain(&sets.target).chain(&sets.tracked).map(|s| s.removed.len()).sum();
-    let note = match (removed, app.query.sets_open) {
+    let shown = if app.query.sets_open { ", x: less" } else { "" };
+    let note = match (removed, open) {
         _ if lines.is_empty() => "none yet".to_owned(),
         (0, false) => "x: all".to_owned(),
         (n, false) => format!("{n} removed, x: all"),
