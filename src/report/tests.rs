@@ -176,7 +176,7 @@ fn text_shows_what_is_asked() {
     assert!(shown.contains("4 tokens: <bos> 评论 : \u{2581}很好"), "{shown}");
     assert!(shown.contains("p(积极)"), "{shown}");
     let shown = world.curves(&["zh"]).text(100);
-    assert!(shown.contains("positive = 积极 (1 tokens, removed <0xE7>)"), "{shown}");
+    assert!(shown.contains("positive = 积极 (1 token, removed <0xE7>)"), "{shown}");
     assert!(shown.contains(" ±0.0"), "{shown}");
     assert!(world.pca().text(80).contains("r en-de"), "pairs in the paper's order");
 }
