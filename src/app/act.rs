@@ -78,7 +78,7 @@ impl App {
             Action::PreviousItem => self.step_item(false, effects),
             Action::NextStyle | Action::PreviousStyle => {
                 self.shared.style = next_style(self.shared.style, action == Action::NextStyle);
-                self.to_items(effects);
+                self.return_to_items(effects);
             }
             Action::NextProtocol => {
                 self.shared.protocol = match self.shared.protocol {
@@ -304,11 +304,11 @@ impl App {
             Choice::Task => {
                 self.shared.task = id.to_owned();
                 self.load_items();
-                self.to_items(effects);
+                self.return_to_items(effects);
             }
             Choice::Item => {
                 self.shared.item = id.parse().unwrap_or(0);
-                self.to_items(effects);
+                self.return_to_items(effects);
             }
             Choice::Model => self.model.choose(id, effects),
             Choice::Palette => {
@@ -391,10 +391,10 @@ impl App {
     pub(super) fn complete(&mut self, typed: &str, found: Vec<String>) {
         let common = common_prefix(&found);
         match &mut self.overlay {
-            Some(Overlay::Picker(_, picker)) if picker.filter.text() == typed => {
-                if common.len() > typed.len() {
-                    picker.set_filter(&common);
-                }
+            Some(Overlay::Picker(_, picker))
+                if picker.filter.text() == typed && common.len() > typed.len() =>
+            {
+                picker.set_filter(&common);
             }
             Some(Overlay::Ask { field, candidates, .. }) if field.text() == typed => {
                 if common.len() > typed.len() {
@@ -423,19 +423,19 @@ impl App {
     fn set_language(&mut self, code: &str, effects: &mut Vec<Effect>) {
         self.shared.lang = code.to_owned();
         self.load_items();
-        self.to_items(effects);
+        self.return_to_items(effects);
     }
 
     fn step_item(&mut self, forwards: bool, effects: &mut Vec<Effect>) {
         let n = self.shared.items.len();
         if n > 0 {
             self.shared.item = (self.shared.item + if forwards { 1 } else { n - 1 }) % n;
-            self.to_items(effects);
+            self.return_to_items(effects);
         }
     }
 
     /// The query is the task's item again, and asked about.
-    fn to_items(&mut self, effects: &mut Vec<Effect>) {
+    fn return_to_items(&mut self, effects: &mut Vec<Effect>) {
         self.query.source = Source::Item;
         self.query.reset_text();
         self.requery(effects);

@@ -14,8 +14,11 @@ pub struct Bundle {
     languages: Vec<LanguageEntry>,
     entries: Vec<TaskEntry>,
     sources: Vec<Source>,
-    rows: RefCell<HashMap<(String, String), Rc<Vec<Row>>>>,
+    rows: RefCell<HashMap<TaskAndLanguage, Rc<Vec<Row>>>>,
 }
+
+/// Task id and language code.
+type TaskAndLanguage = (String, String);
 
 impl Bundle {
     /// The bundled tasks, and `task` (an id or a file); returns the id to begin with.

@@ -158,8 +158,8 @@ impl Editor {
     }
 
     fn word_left(&self) -> usize {
-        let words = self.text[..self.cursor].split_word_bound_indices();
-        words.filter(|(_, w)| !w.trim().is_empty()).next_back().map_or(0, |(i, _)| i)
+        let mut words = self.text[..self.cursor].split_word_bound_indices();
+        words.rfind(|(_, w)| !w.trim().is_empty()).map_or(0, |(i, _)| i)
     }
 
     fn word_right(&self) -> usize {
@@ -239,7 +239,7 @@ mod tests {
         for _ in 0..4000 {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let pick = (seed >> 33) as usize;
-            if pick % 2 == 0 {
+            if pick.is_multiple_of(2) {
                 editor.insert(inserts[pick / 2 % inserts.len()]);
             } else {
                 editor.key(parse_keys(keys[pick / 2 % keys.len()])[0], 7);

@@ -166,7 +166,7 @@ impl ModelState {
     pub fn fetch(&mut self, jobs: &mut Jobs, effects: &mut Vec<Effect>) -> bool {
         match std::mem::take(&mut self.stage) {
             Stage::Offer { name, .. } => {
-                let job = jobs.next();
+                let job = jobs.issue();
                 effects.push(Effect::Engine(Command::Pull { job, name: name.clone() }));
                 self.stage = Stage::Fetching { job, name };
             }
@@ -180,7 +180,7 @@ impl ModelState {
     }
 
     fn load(&mut self, name: String, jobs: &mut Jobs, effects: &mut Vec<Effect>) {
-        let job = jobs.next();
+        let job = jobs.issue();
         let Settings { dtype, device, threads } = self.settings.clone();
         effects.push(Effect::Engine(Command::LoadModel { job, model: name.clone(), dtype, device, threads }));
         self.stage = Stage::Loading { job, name };
@@ -193,7 +193,7 @@ impl ModelState {
             self.pending.push(adapter);
             return;
         }
-        let job = jobs.next();
+        let job = jobs.issue();
         self.adapter_jobs.push((job, adapter.clone()));
         effects.push(Effect::Engine(Command::LoadAdapter { job, adapter }));
     }

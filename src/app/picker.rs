@@ -155,13 +155,9 @@ impl Picker {
         self.selected = self.selected.saturating_add_signed(by).min(last);
     }
 
-    /// A click on a row: selects it.
-    pub fn select(&mut self, row: usize) -> bool {
-        let there = row < self.len();
-        if there {
-            self.selected = row;
-        }
-        there
+    /// Selects a row, or the last where there are fewer.
+    pub fn select(&mut self, row: usize) {
+        self.selected = row.min(self.len().saturating_sub(1));
     }
 
     /// Enter.
@@ -220,6 +216,7 @@ mod tests {
         assert_eq!(p.selected(), 0);
         press(&mut p, "<pgdn>");
         assert_eq!(p.selected(), 2);
-        assert!(!p.select(9));
+        p.select(9);
+        assert_eq!(p.selected(), 2);
     }
 }

@@ -91,7 +91,7 @@ pub struct Jobs {
 
 impl Jobs {
     /// A new job's number.
-    pub fn next(&mut self) -> JobId {
+    pub fn issue(&mut self) -> JobId {
         self.last += 1;
         self.last
     }

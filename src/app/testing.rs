@@ -252,7 +252,7 @@ pub fn layer(k: usize, run: RunId, query: &Query, complete: bool) -> LensLayer {
     LensLayer {
         layer: k,
         entropy_bits: 17.5 * (1.0 - depth) + 1.2,
-        kl_bits: complete.then(|| 22.0 * (1.0 - depth)),
+        kl_bits: complete.then_some(22.0 * (1.0 - depth)),
         top: top.collect(),
         curves: query.comparison.as_ref().map(|_| Curves {
             en: english,

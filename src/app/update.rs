@@ -180,10 +180,10 @@ impl App {
         match (overlay, kind) {
             (_, MouseKind::Click) if !area.contains(x, y) => self.overlay = None,
             (Overlay::Picker(choice, picker), MouseKind::Click) => {
-                if row.is_some_and(|r| picker.select(r)) {
-                    let outcome = Outcome::Picked(*choice, picker.choose());
-                    self.on_overlay(outcome, effects);
-                }
+                let Some(row) = row else { return };
+                picker.select(row);
+                let outcome = Outcome::Picked(*choice, picker.choose());
+                self.on_overlay(outcome, effects);
             }
             (Overlay::Picker(_, picker), MouseKind::WheelUp) => picker.step(-3),
             (Overlay::Picker(_, picker), MouseKind::WheelDown) => picker.step(3),

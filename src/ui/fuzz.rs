@@ -11,7 +11,7 @@ use std::time::Duration;
 fn any_event(pick: usize, app: &App) -> Event {
     let job = [app.lens.job.unwrap_or(1), 0, 3, JobId::MAX][pick % 4];
     let run = [None, Some(0), Some(7)][pick % 3];
-    let mut odd = layer(pick % 40, run, &app.shared.query, pick % 2 == 0);
+    let mut odd = layer(pick % 40, run, &app.shared.query, pick.is_multiple_of(2));
     odd.entropy_bits = [f32::NAN, f32::INFINITY, -1.0, 3.0][pick % 4];
     odd.top.truncate(pick % 3);
     match pick / 7 % 9 {
@@ -28,7 +28,7 @@ fn any_event(pick: usize, app: &App) -> Event {
         4 => Event::AdapterLoaded { job, index: pick % 9, info: AdapterInfo::default() },
         5 => Event::GridColumn { job, run, position: pick, cells: Vec::new() },
         6 => Event::CellReady { job, run, detail: CellDetail { layer: pick, ..CellDetail::default() } },
-        7 => Event::PcaReady { job, answer: PcaAnswer::default(), complete: pick % 2 == 0 },
+        7 => Event::PcaReady { job, answer: PcaAnswer::default(), complete: pick.is_multiple_of(2) },
         _ => lens_events(job, &app.shared.query, &[run]).swap_remove(pick % 8),
     }
 }

@@ -336,7 +336,7 @@ impl Theme {
                 let at = p * (stops.len() - 1) as f32;
                 let low = (at as usize).min(stops.len() - 2);
                 let ground = blend(stops[low], stops[low + 1], at - low as f32);
-                let ink = if luminance(ground) > 0.36 { 0x10_13_1a } else { 0xe8_eb_f2 };
+                let ink = if luminance(ground) > 0.36 { 0x10131a } else { 0xe8ebf2 };
                 self.fg(ink).patch(self.on(ground))
             }
         }

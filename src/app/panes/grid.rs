@@ -201,7 +201,7 @@ impl GridPane {
         let margin = columns / 2;
         let wide = visible.start.saturating_sub(margin)..(visible.end + margin).min(self.positions);
         let (Some(from), Some(last)) = (wide.clone().find(missing), wide.rev().find(missing)) else { return };
-        let (job, to) = (cx.jobs.next(), last + 1);
+        let (job, to) = (cx.jobs.issue(), last + 1);
         self.pending = Some(Pending { job, since: cx.now });
         self.asked = (from, to);
         self.error = None;
@@ -215,7 +215,7 @@ impl GridPane {
             return;
         }
         let (layer, position) = self.cursor;
-        let job = cx.jobs.next();
+        let job = cx.jobs.issue();
         detail.pending = Some(Pending { job, since: cx.now });
         detail.error = None;
         let query = cx.shared.query.clone();

@@ -91,7 +91,7 @@ impl LensPane {
 
     /// Asks the engine about the current query, for all runs on screen.
     pub fn ask(&mut self, cx: &mut Cx) {
-        let job = cx.jobs.next();
+        let job = cx.jobs.issue();
         let runs = cx.shared.runs();
         let mut old = std::mem::take(&mut self.runs);
         for run in &runs {
@@ -134,7 +134,7 @@ impl LensPane {
         // Only one cell job runs at a time; the next is asked for when one is answered.
         detail.cells.retain(|run, cell| runs.contains(run) && cell.layer == layer);
         if let Some(run) = runs.into_iter().find(|r| !detail.cells.contains_key(r)) {
-            let job = cx.jobs.next();
+            let job = cx.jobs.issue();
             detail.jobs.insert(job, run);
             let query = cx.shared.query.clone();
             cx.send(Command::Cell { job, query, run, layer, position, top: DETAIL_TOP });

@@ -188,7 +188,7 @@ impl PcaPane {
                 return;
             }
         };
-        let job = cx.jobs.next();
+        let job = cx.jobs.issue();
         let request = PcaRequest {
             items,
             runs: settings.runs.clone(),

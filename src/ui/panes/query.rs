@@ -50,7 +50,7 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
     if !open {
         // Where there is room for everything, everything is shown.
         let all = set_lines(app, usize::from(pane.width), true, theme);
-        if prompt_rows + 2 + all.len() as u16 + 1 <= rest.height {
+        if prompt_rows + 2 + (all.len() as u16) < rest.height {
             (open, sets) = (true, all);
         }
     }
@@ -288,7 +288,8 @@ fn sets_section(
         _ if lines.is_empty() => "none yet".to_owned(),
         (0, false) => "x: all".to_owned(),
         (n, false) => format!("{n} removed, x: all"),
-        (n, true) => format!("{n} removed, x: less"),
+        (0, true) => shown.trim_start_matches(", ").to_owned(),
+        (n, true) => format!("{n} removed{shown}"),
     };
     let style = if sets.refused.is_some() {
         theme.error()
