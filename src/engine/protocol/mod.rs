@@ -120,7 +120,7 @@ pub enum Event {
         job: JobId,
         answer: LensAnswer,
     },
-    /// One column of the grid: cells[k] is layer k.
+    /// One column of the grid: `cells[k]` is layer k.
     GridColumn {
         job: JobId,
         run: RunId,
