@@ -40,7 +40,7 @@ impl Mood {
                 "[languages.{lang}]\nitem = \"{{input}}: \\\"{{answer}}\\\"\"\nshots = []\n\
                  labels = {{ positive = \"{good}\", negative = \"{bad}\" }}\n"
             );
-            let row = |i: usize| json!({"input": format!("{lang} the cat {i}"), "answer": if i % 2 == 0 { good } else { bad }});
+            let row = |i: usize| json!({"input": format!("{lang} the cat {i}"), "answer": if i.is_multiple_of(2) { good } else { bad }});
             let rows: Vec<Value> = (0..n).map(row).collect();
             std::fs::write(dir.path().join(format!("items_{lang}.json")), json!(rows).to_string()).unwrap();
         }
@@ -203,7 +203,7 @@ fn check_file(path: &Path, extension: &str) {
         "csv" => {
             let table = text();
             let mut reader = csv::Reader::from_reader(table.as_bytes());
-            assert!(reader.records().map(|r| r.expect("rectangular")).count() > 10);
+            assert!(reader.records().collect::<Result<Vec<_>, _>>().expect("rectangular").len() > 10);
         }
         "md" => assert!(text().starts_with("# ") && text().contains("| ---: |")),
         "svg" => {

@@ -26,7 +26,7 @@ pub enum Action {
     },
     /// Fetch a model into the cache (a broken-off fetch is gone on with)
     Pull {
-        /// A name from the list, or ORG/REPO[@REVISION] of the model hub
+        /// A name from the list, or ORG/REPO (with @REVISION if wanted) of the model hub
         name: String,
         /// Only from this kind of source [default: all, in the catalogue's order]
         #[arg(long, value_enum)]
@@ -40,7 +40,7 @@ pub enum Action {
     },
     /// What is known of a model, and what its header says if it is here
     Info {
-        /// A name from the list, ORG/REPO[@REVISION], a directory or a .gguf file
+        /// A name from the list, ORG/REPO (with @REVISION if wanted), a directory or a .gguf file
         model: String,
         /// One JSON document instead of lines
         #[arg(long)]

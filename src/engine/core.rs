@@ -172,7 +172,17 @@ impl Engine {
         if let Some(table) = self.energy.get() {
             return Ok(table);
         }
-        let table = self.pool.install(|| EnergyTable::new(&self.decoder, cancel))?;
+        let mut place = None;
+        let table = self.pool.install(|| {
+            EnergyTable::new(&self.decoder, cancel, |norms| {
+                place = load::energy_file(norms);
+                let text = std::fs::read_to_string(place.as_ref()?).ok()?;
+                text.trim().parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0)
+            })
+        })?;
+        if let Some(place) = place.filter(|p| !p.exists()) {
+            load::keep_number(&place, table.between_tokens);
+        }
         Ok(self.energy.get_or_init(|| table))
     }
 

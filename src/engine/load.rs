@@ -5,11 +5,13 @@ use super::protocol::{DType, DeviceChoice, LoadSpec, ModelInfo};
 use crate::error::{Error, Result};
 use crate::model::act::Backend;
 use crate::model::decoder::Decoder;
+use crate::model::format::bytes_of;
 use crate::model::linear::Weight;
 use crate::model::loader::Checkpoint;
 use crate::model::names::Proj;
 use crate::model::tokenizer::Tokenizer;
 use candle_core::Device;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// A loaded model's parts.
@@ -83,7 +85,29 @@ fn named(e: Error, path: &Path) -> Error {
 
 /// Where rebuilt tokenizers are kept.
 fn cache_dir() -> Option<std::path::PathBuf> {
-    crate::hub::HubConfig::from_env().ok().map(|c| c.cache.join("tokenizers"))
+    cache_root().map(|root| root.join("tokenizers"))
+}
+
+/// Where the one expensive number of a model's token energy is kept: the norms of all its unembedding rows
+/// name the model.
+pub fn energy_file(norms: &[f32]) -> Option<std::path::PathBuf> {
+    let hash = crate::hub::job::hex(Sha256::new_with_prefix(bytes_of(norms)));
+    Some(cache_root()?.join("energy").join(hash))
+}
+
+/// Keeps a number in the cache. A cache that cannot be written costs time later, nothing else.
+pub fn keep_number(place: &Path, x: f64) {
+    let Some(dir) = place.parent() else { return };
+    let kept = std::fs::create_dir_all(dir)
+        .and_then(|()| tempfile::NamedTempFile::new_in(dir))
+        .and_then(|file| std::fs::write(file.path(), format!("{x:e}\n")).map(|()| file));
+    if let Ok(file) = kept {
+        let _ = file.persist(place);
+    }
+}
+
+fn cache_root() -> Option<std::path::PathBuf> {
+    crate::hub::HubConfig::from_env().ok().map(|c| c.cache)
 }
 
 /// Cores that this process may use.

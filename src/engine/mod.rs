@@ -4,6 +4,8 @@
 mod cache;
 pub mod control;
 pub mod core;
+mod curves;
+mod grid;
 mod lens;
 pub mod load;
 mod pooled;

@@ -2,7 +2,7 @@
 
 use super::control::Cancel;
 use super::core::{Engine, Progress};
-use super::lens::BATCH;
+use super::curves::BATCH;
 use super::protocol::*;
 use crate::error::{Error, Result};
 use crate::geometry::align::{self, RunStates};

@@ -13,12 +13,12 @@ const SMALL: usize = 48;
 /// A fitted PCA.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// Mean of the fitted rows [d].
+    /// Mean of the fitted rows, `[d]`.
     pub mean: Array1<f64>,
     /// Orthonormal directions [k, d], most variance first, each signed so that its loading of largest magnitude
     /// is positive. A direction that the data do not have (rank below k, constant data) is a row of zeros.
     pub components: Array2<f64>,
-    /// Share of the total variance along each direction [k]; zeros for constant data.
+    /// Share of the total variance along each direction, `[k]`; zeros for constant data.
     pub explained_variance_ratio: Vec<f64>,
 }
 

@@ -36,7 +36,7 @@ pub enum Reference {
     Path(PathBuf),
 }
 
-/// Understands `text`: a catalogue name comes first, then anything that exists on disk, then ORG/REPO[@REVISION].
+/// Understands `text`: a catalogue name comes first, then anything that exists on disk, then `ORG/REPO[@REVISION]`.
 ///
 /// Errors (usage): neither of these; the sentence suggests the nearest name.
 pub fn parse(text: &str) -> Result<Reference> {

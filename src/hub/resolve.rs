@@ -81,7 +81,7 @@ pub struct Removed {
 }
 
 impl Hub {
-    /// A local path for a catalogue name, ORG/REPO[@REVISION], a directory or a .gguf file. What is not here is
+    /// A local path for a catalogue name, `ORG/REPO[@REVISION]`, a directory or a .gguf file. What is not here is
     /// fetched if `may_fetch`; else the error says how to fetch it and how large it is ([`Hub::status`] says the same
     /// as data).
     pub fn resolve(
@@ -118,7 +118,7 @@ impl Hub {
         }
     }
 
-    /// A local directory for an adapter: DIR or ORG/REPO[@REVISION]. See [`Hub::resolve`].
+    /// A local directory for an adapter: DIR or `ORG/REPO[@REVISION]`. See [`Hub::resolve`].
     pub fn resolve_adapter(
         &self,
         text: &str,

@@ -160,7 +160,6 @@ multiversion! {
 }
 
 multiversion! {
-    #[expect(clippy::too_many_arguments, reason = "one pass over the block, compiled per instruction set")]
     fn exponentials(z: &[f32], width: usize, max: &[f32], gold: &[f32], finals: &[(std::ops::Range<usize>, usize)],
                     sum: &mut [f32], weighted: &mut [f32], cross: &mut [f32], above: &mut [u32]) {
         let mut e = vec![0f32; width];

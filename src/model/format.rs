@@ -100,7 +100,7 @@ impl Format {
     /// Bytes of `count` numbers; `None` if they do not fill whole blocks or the product overflows.
     pub fn bytes_for(self, count: usize) -> Option<usize> {
         let block = self.block_len();
-        if count % block != 0 {
+        if !count.is_multiple_of(block) {
             return None;
         }
         (count / block).checked_mul(self.block_bytes())
@@ -142,7 +142,7 @@ impl Format {
             )));
         }
         let mut out = vec![0f32; count];
-        if bytes.as_ptr() as usize % self.alignment() == 0 {
+        if (bytes.as_ptr() as usize).is_multiple_of(self.alignment()) {
             self.widen(bytes, &mut out);
         } else {
             let mut aligned = vec![0f32; bytes.len().div_ceil(4)];
@@ -168,7 +168,10 @@ pub fn bytes_of_mut(xs: &mut [f32]) -> &mut [u8] {
 
 /// Bytes seen as whole elements of `T`.
 fn cast<T>(bytes: &[u8]) -> &[T] {
-    assert!(bytes.len() % size_of::<T>() == 0 && bytes.as_ptr() as usize % align_of::<T>() == 0);
+    assert!(
+        bytes.len().is_multiple_of(size_of::<T>())
+            && (bytes.as_ptr() as usize).is_multiple_of(align_of::<T>())
+    );
     // SAFETY: length and alignment are checked; every T used here is plain data valid for any bits.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
 }

@@ -4,7 +4,7 @@ use super::json::{self, Head, Ordered};
 use super::plot;
 use super::stats::{Mean, mean_ci};
 use super::table::{Align, Table};
-use super::text::token;
+use super::text::{probability, token};
 use super::{Report, Source};
 use crate::engine::protocol::{CurvesAnswer, CurvesItem, CurvesPoint, CurvesRun, Protocol, Style, TokenSets};
 use crate::error::Result;
@@ -184,8 +184,8 @@ impl<'a> CurvesReport<'a> {
         let mut table = Table::new(columns.map(|c| (c, Align::Right)));
         for m in means(run) {
             let mut row = vec![m.layer.to_string()];
-            row.extend(m.curves().iter().map(|c| with_band(c, 3)));
-            row.push(with_band(&m.entropy_bits, 2));
+            row.extend(m.curves().iter().map(|c| with_band(c, probability)));
+            row.push(with_band(&m.entropy_bits, |bits| format!("{bits:.2}")));
             table.row(row);
         }
         table
@@ -206,7 +206,9 @@ impl<'a> CurvesReport<'a> {
                         0 => String::new(),
                         _ => format!(", removed {}", tokens.join(" ")),
                     };
-                    format!("{label} = {} ({} tokens{lost})", s.word, s.ids.len())
+                    let n = s.ids.len();
+                    let noun = if n == 1 { "token" } else { "tokens" };
+                    format!("{label} = {} ({n} {noun}{lost})", s.word)
                 })
                 .collect();
             out += &format!("{name}: {}\n", words.join("; "));
@@ -215,10 +217,10 @@ impl<'a> CurvesReport<'a> {
     }
 }
 
-fn with_band(m: &Mean, digits: usize) -> String {
+fn with_band(m: &Mean, shown: fn(f32) -> String) -> String {
     match m.ci95 {
-        Some(ci) => format!("{:.digits$} ±{ci:.digits$}", m.mean),
-        None => format!("{:.digits$}", m.mean),
+        Some(ci) => format!("{} ±{}", shown(m.mean), shown(ci)),
+        None => shown(m.mean),
     }
 }
 

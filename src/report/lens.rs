@@ -89,7 +89,7 @@ impl LensReport<'_> {
     fn run_heading(&self, run: &LensRun) -> String {
         let first = run
             .first_final_top1
-            .map_or(String::new(), |k| format!(", the final top token leads from layer {k} on"));
+            .map_or(String::new(), |k| format!(", the final top token is first on top at layer {k}"));
         format!("{}{first}", self.source.run_name(run.run))
     }
 

@@ -114,7 +114,7 @@ fn readable_for_all(file: &std::fs::File) {
         libc::umask(mask);
         mask
     };
-    let mode = 0o666 & !u32::from(mask);
+    let mode = 0o666 & !(mask as u32);
     // Without the right to change the mode the file stays private, which loses nothing.
     let _ = file.set_permissions(std::fs::Permissions::from_mode(mode));
 }

@@ -148,7 +148,7 @@ impl PcaReport<'_> {
                 l.explained_variance_ratio.get(k).map_or("n/a".into(), |v| format!("{:.1}%", 100.0 * v))
             };
             let mut row = vec![l.layer.to_string(), variance(0), variance(1)];
-            row.extend([&l.cka, &l.cosine_gap, &l.mexa].map(|m| mean_over_pairs(m)));
+            row.extend([&l.cka, &l.cosine_gap, &l.mexa].map(mean_over_pairs));
             row.extend(pairs.iter().map(|p| l.pearson.get(p).map_or("n/a".into(), |r| format!("{r:.3}"))));
             table.row(row);
         }

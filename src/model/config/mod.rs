@@ -148,14 +148,14 @@ impl Config {
                 self.layers.len()
             );
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             crate::fail!(
                 "{} attention heads cannot share {} key/value heads evenly; the configuration is wrong",
                 self.heads,
                 self.kv_heads
             );
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             crate::fail!("the head dimension {} is odd; rotary embeddings need an even one", self.head_dim);
         }
         let numbers = [("norm epsilon", self.eps), ("attention scale", self.attention_scale)];

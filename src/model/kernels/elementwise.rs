@@ -91,12 +91,12 @@ multiversion! {
         for s in &mut sums[..n] {
             *s = 1.0 / (*s / rows as f32 + eps).sqrt();
         }
-        for r in 0..rows {
-            let factor = w[r] + plus;
+        for (r, w) in w[..rows].iter().enumerate() {
+            let factor = w + plus;
             // SAFETY: as above; where x and out are the same memory they are only used number by number.
             unsafe {
-                for c in 0..n {
-                    let v = *x.add(r * x_row + c) * sums[c] * factor;
+                for (c, s) in sums[..n].iter().enumerate() {
+                    let v = *x.add(r * x_row + c) * s * factor;
                     let o = out.add(r * out_row + c);
                     *o = if add { *o + v } else { v };
                 }
@@ -121,7 +121,7 @@ pub fn rms_norm(x: &Mat, w: &[f32], plus: f32, eps: f64, out: NormOut) {
 
 /// RMSNorm of each head by itself, in place: `x [heads * dim, tokens]`, `w [dim]`.
 pub fn head_norm(x: &mut Mat, dim: usize, w: &[f32], plus: f32, eps: f64) {
-    assert!(x.rows() % dim == 0 && w.len() == dim);
+    assert!(x.rows().is_multiple_of(dim) && w.len() == dim);
     let (stride, groups, cols) = (x.stride(), x.rows() / dim, x.cols());
     let p = SendPtr(x.flat_mut().as_mut_ptr());
     norm_groups(p, p, stride, dim, groups, cols, w, plus, eps, false);
@@ -189,7 +189,7 @@ multiversion! {
 /// `x [heads * dim, tokens]`.
 pub fn rope(x: &mut Mat, dim: usize, angles: &Angles, scale: f32) {
     let (half, stride, cols) = (dim / 2, x.stride(), x.cols());
-    assert!(x.rows() % dim == 0 && angles.cos.rows() == half && angles.cos.cols() == cols);
+    assert!(x.rows().is_multiple_of(dim) && angles.cos.rows() == half && angles.cos.cols() == cols);
     x.flat_mut()[..].par_chunks_mut(dim * stride).for_each(|head| {
         if head.len() < dim * stride {
             return; // the slack behind the last row

@@ -50,7 +50,7 @@ impl CpuWeight {
                 format.name()
             )));
         }
-        if (map.as_ptr() as usize + range.start) % format.alignment() != 0 {
+        if !(map.as_ptr() as usize + range.start).is_multiple_of(format.alignment()) {
             // Widened formats need alignment that a careless writer may not have kept.
             return Ok(Self::copied(&map[range], format, out, inp));
         }
@@ -133,7 +133,9 @@ pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usiz
     let total: usize = jobs.iter().map(|j| j.w.out).sum();
     let rows = (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS);
     let mut tasks = Vec::new();
-    assert!(cols.start % LINE == 0 && x_from % LINE == 0 && x_from + cols.len() <= x.cols());
+    assert!(
+        cols.start.is_multiple_of(LINE) && x_from.is_multiple_of(LINE) && x_from + cols.len() <= x.cols()
+    );
     for job in jobs.iter_mut() {
         assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
         let (y_row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
@@ -163,7 +165,9 @@ pub fn matmul(x: &Mat, jobs: &mut [Job]) {
 
 /// The readout's product: rows `rows` of `w x` into `y [rows][y_row]`, on the calling thread.
 pub fn matmul_rows(w: &CpuWeight, rows: Range<usize>, x: &Mat, y: &mut [f32], y_row: usize) {
-    assert!(y_row % LINE == 0 && y_row >= x.cols() && y.len() >= rows.len() * y_row && w.inp == x.rows());
+    assert!(
+        y_row.is_multiple_of(LINE) && y_row >= x.cols() && y.len() >= rows.len() * y_row && w.inp == x.rows()
+    );
     let source = Source { x: SendPtr(x.flat().as_ptr().cast_mut()), row: x.stride(), cols: x.cols() };
     let task = Task { w, rows, add: false, y: SendPtr(y.as_mut_ptr()), y_row };
     SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));

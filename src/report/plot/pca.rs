@@ -107,7 +107,7 @@ fn pearson_row(scene: &mut Scene, report: &PcaReport, y: f64, width: f64) {
     let w = (width - gap * (runs.len() as f64 - 1.0)) / runs.len() as f64;
     let layers = runs.iter().flat_map(|r| &r.layers);
     let values = layers.flat_map(|l| pairs.iter().filter_map(|p| l.pearson.get(p).copied()));
-    let low = range(values, 0.0).0.min(0.0).max(-1.0);
+    let low = range(values, 0.0).0.clamp(-1.0, 0.0);
     let y_range = ((low * 5.0).floor() / 5.0, 1.0);
     for (i, run) in runs.iter().enumerate() {
         let x = LEFT + i as f64 * (w + gap);
