@@ -4,6 +4,7 @@
 mod act;
 pub mod action;
 pub mod bundle;
+mod choose;
 pub mod editor;
 pub mod fuzzy;
 pub mod keys;

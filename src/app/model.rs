@@ -250,6 +250,12 @@ impl ModelState {
             Event::ModelLoaded { job, info } if self.is(*job) => {
                 self.stage = Stage::Idle;
                 shared.model = Some(info.clone());
+                if !shared.adapters.is_empty() {
+                    messages.warn(format!(
+                        "The adapters belonged to the model before and are no longer loaded: a loads some for {}.",
+                        info.name
+                    ));
+                }
                 shared.adapters.clear();
                 (shared.tokens, shared.sets) = (Vec::new(), TokenSets::default());
                 self.adapter_jobs.clear();

@@ -270,10 +270,12 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
         Action::EditText,
     ];
     let shown = |a: &Action| rest.iter().find(|b| b.action == *a).copied();
+    let card = pane == PaneId::Lens && app.shared.model.is_none();
+    let fetch = if card { "Enter" } else { "F" };
     // Before a model is there, the one key that matters is the one that fetches it.
     let first = match app.model.stage {
-        Stage::Offer { .. } => Some(own("Enter", "fetch the model")),
-        Stage::Failed { .. } if app.shared.model.is_none() => Some(own("Enter", "try again")),
+        Stage::Offer { .. } => Some(own(fetch, "fetch the model")),
+        Stage::Failed { .. } if app.shared.model.is_none() => Some(own(fetch, "try again")),
         _ => None,
     };
     let most = if pane == PaneId::Query { 5 } else { 3 };

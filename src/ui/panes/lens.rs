@@ -32,7 +32,9 @@ pub fn title(app: &App) -> String {
     if app.lens.difference && compared.is_some() {
         parts.push(format!("{} minus base", app.shared.run_name(compared)));
     }
-    if app.shared.query.comparison.is_some() {
+    if let Some(reason) = &sets.refused {
+        parts.push(format!("no curves: {}", text::harmless(reason)));
+    } else if app.shared.query.comparison.is_some() {
         parts.extend(words.map(|(en, target)| {
             format!("gold: en {}, target {}", text::harmless(&en.word), text::harmless(&target.word))
         }));

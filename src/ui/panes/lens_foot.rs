@@ -30,7 +30,7 @@ pub fn render(buf: &mut Buffer, area: Rect, layer: usize, app: &App, theme: &The
         return;
     }
     if rest.height >= CHART_ROWS && app.shared.query.comparison.is_some() {
-        let rows = (rest.height - 11).min(22);
+        let rows = (rest.height - 11).min(34);
         chart(buf, Rect { height: rows, ..rest }, layer, app, theme);
         rest = Rect { y: rest.y + rows + 1, height: rest.height - rows - 1, ..rest };
     }
