@@ -80,6 +80,8 @@ pub struct Request {
     pub zoomed: bool,
     /// The lens shows two runs or more side by side.
     pub comparing: bool,
+    /// The query has more to show than fits into half of a small screen.
+    pub long_query: bool,
     /// Rows that the message line takes (0 without a message).
     pub message_rows: u16,
 }
@@ -114,7 +116,7 @@ impl Layout {
             let strip_rows = if r.focus == PaneId::Query { 0 } else { 2 };
             let (strip, body) = body.split_top(strip_rows);
             layout.strip = strip;
-            if r.focus == PaneId::Query && !r.zoomed && body.height >= 18 {
+            if r.focus == PaneId::Query && !r.zoomed && !r.long_query && body.height >= 18 {
                 // What is typed is seen to have its effect.
                 let (query, main) = body.split_top((body.height * 11 / 20).max(10));
                 layout.panes = vec![(PaneId::Query, query), (r.main, main)];
@@ -198,6 +200,7 @@ mod tests {
             side: PaneId::Grid,
             zoomed: false,
             comparing: false,
+            long_query: false,
             message_rows: 1,
         }
     }

@@ -209,6 +209,7 @@ impl App {
             side: self.side,
             zoomed: self.zoomed,
             comparing: self.shared.compares(),
+            long_query: self.query.sets_open,
             message_rows: self.message_rows(),
         })
     }

@@ -7,7 +7,7 @@ mod session;
 use session::{Session, Start};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CARD: &str = "is not on this machine yet";
 
@@ -23,6 +23,21 @@ fn the_first_frame_comes_before_any_model_and_q_restores_the_terminal() {
     s.send("q");
     assert_eq!(s.end(), 0);
     s.assert_restored();
+}
+
+/// The explorer is there before any model: the fastest of a few starts counts, since the machine may
+/// be busy with other tests.
+#[test]
+fn the_first_frame_takes_less_than_a_tenth_of_a_second() {
+    let fastest = (0..5).map(|_| {
+        let begin = Instant::now();
+        let s = Session::start(&Start::default());
+        s.wait_for("1 Query");
+        begin.elapsed()
+    });
+    let fastest = fastest.min().expect("five starts");
+    println!("start to first frame: {fastest:?}");
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
 }
 
 #[test]
