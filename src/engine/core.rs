@@ -53,8 +53,20 @@ impl Engine {
     /// # Errors
     /// One sentence: what is wrong with which file or value.
     pub fn load(spec: &LoadSpec, progress: Progress) -> Result<Self> {
+        Self::load_with(spec, false, progress)
+    }
+
+    /// As [`Engine::load`], with compute threads that give way to the explorer's own.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_giving_way(spec: &LoadSpec, progress: Progress) -> Result<Self> {
+        Self::load_with(spec, true, progress)
+    }
+
+    fn load_with(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Self> {
         let started = std::time::Instant::now();
-        let parts = load::load(spec, progress)?;
+        let parts = load::load(spec, give_way, progress)?;
         let probe = parts.tokenizer.encode(PROBE)?;
         let kv_limit = 256 << 20;
         let mut engine = Self {

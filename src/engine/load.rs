@@ -22,16 +22,20 @@ pub struct Parts {
     pub info: ModelInfo,
 }
 
-/// Loads tokenizer and weights side by side.
+/// Loads tokenizer and weights side by side. `give_way` lowers the compute threads' priority.
 ///
 /// # Errors
 /// One sentence: what is wrong with which file or value.
-pub fn load(spec: &LoadSpec, progress: Progress) -> Result<Parts> {
+pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts> {
     let threads = if spec.threads == 0 { cores() } else { spec.threads };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("compute-{i}"))
-        .start_handler(|_| lower_priority())
+        .start_handler(move |_| {
+            if give_way {
+                lower_priority();
+            }
+        })
         .build()
         .map_err(|e| Error::failed(format!("{threads} threads cannot be started ({e}); try --threads 1")))?;
     let (backend, device_name) = backend(&spec.device)?;

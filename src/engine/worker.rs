@@ -282,7 +282,7 @@ impl Shared {
         // The old model's memory is given back before the new one's is taken.
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = None;
         let spec = LoadSpec { path: found.path, name: found.name, dtype, device, threads };
-        let engine = Engine::load(&spec, &mut progress)?;
+        let engine = Engine::load_giving_way(&spec, &mut progress)?;
         let info = engine.info().clone();
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(engine));
         (self.sink)(Event::ModelLoaded { job, info });

@@ -56,10 +56,13 @@ fn row(buf: &Buffer, y: u16, ground: Ground, out: &mut String) {
     let left = |x: u16| f64::from(x) * W + W;
     let cells: Vec<&Cell> = (0..buf.area.width).map(|x| &buf[(buf.area.x + x, buf.area.y + y)]).collect();
     let look = |c: &Cell| colours(c, ground);
+    // The second cell of a wide glyph has no style of its own: the glyph's ground goes on under it.
+    let owner = |x: usize| if x > 0 && cells[x - 1].symbol().width() == 2 { x - 1 } else { x };
+    let under = |x: usize| look(cells[owner(x)]).1;
     let mut x = 0;
     while x < cells.len() {
-        let (_, bg) = look(cells[x]);
-        let end = (x..cells.len()).find(|i| look(cells[*i]).1 != bg).unwrap_or(cells.len());
+        let bg = under(x);
+        let end = (x..cells.len()).find(|i| under(*i) != bg).unwrap_or(cells.len());
         if bg != ground.background {
             let (at, w) = (left(x as u16), (end - x) as f64 * W);
             let _ = writeln!(
@@ -295,6 +298,16 @@ mod tests {
         let picture = svg(&buf, "t");
         assert!(picture.contains(&format!("<text x=\"{W}\"")), "the wide glyph in its cell");
         assert!(picture.contains(&format!("<text x=\"{}\"", W + 2.0 * W)), "ab two cells on");
+    }
+
+    #[test]
+    fn the_ground_of_a_wide_glyph_covers_both_cells() {
+        let mut buf = Buffer::empty(Rect::new(0, 0, 6, 1));
+        buf[(0, 0)].set_bg(Color::Rgb(1, 1, 1));
+        buf.set_string(2, 0, "好", Style::new().bg(Color::Rgb(9, 9, 9)));
+        buf[(3, 0)].reset();
+        let ground = format!("width=\"{}\" height=\"{H}\" fill=\"#090909\"", 2.0 * W);
+        assert!(svg(&buf, "t").contains(&ground));
     }
 
     #[test]
