@@ -151,6 +151,24 @@ fn a_task_in_one_language_and_in_several() {
     assert_eq!(many[0]["runs"], v["runs"]);
 }
 
+/// The label words of this language begin with the same letters, so that no token tells them apart.
+#[test]
+fn refused_comparisons_are_told_once() {
+    let mood = Mood::new(2);
+    let toml = std::fs::read_to_string(&mood.task).unwrap().replace("\"zuri\"", "\"b\"");
+    std::fs::write(&mood.task, toml.replace("\"baya\"", "\"ba\"")).unwrap();
+    let rows = json!([{"input": "the cat", "answer": "positive"}]).to_string();
+    for lang in ["en", "sw"] {
+        std::fs::write(mood.items.replace("{lang}", lang), &rows).unwrap();
+    }
+    let alone = polylens(&mood.args("lens", &["--lang", "sw"])).output().unwrap();
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert_eq!((alone.status.code(), said.matches("--protocol paper").count()), (Some(1), 1), "{said}");
+    let both = document(&mood.args("lens", &["--langs", "en,sw"]));
+    assert!(both[1]["refused"].as_str().unwrap().contains("--protocol paper"));
+    assert_eq!((both[0]["refused"].is_null(), both[1]["runs"].as_array().unwrap().len()), (true, 0));
+}
+
 #[test]
 fn pca_of_three_languages() {
     let (mood, qv) = (Mood::new(6), adapter("adapter_qv"));

@@ -64,7 +64,11 @@ fn whole_task(args: &Lens, task: &str) -> Result<()> {
     for (lang, items) in &prompts.langs {
         let sets = engine.sets_of(&items[0].query)?;
         warn(&mut console, &sets, Some(lang));
-        if sets.refused.is_some() {
+        if let Some(reason) = &sets.refused {
+            // Of one language alone this is the command's error.
+            if prompts.langs.len() > 1 {
+                console.note(&format!("{lang}: {reason}"));
+            }
             answers.push(CurvesAnswer { n: items.len(), sets, ..CurvesAnswer::default() });
             continue;
         }
@@ -112,7 +116,7 @@ fn stdin_text() -> Result<String> {
 /// Says what was removed from the token sets, once.
 fn warn(console: &mut Console, sets: &TokenSets, lang: Option<&str>) {
     let of = lang.map_or(String::new(), |l| format!("{l}: "));
-    for warning in sets.warnings.iter().chain(&sets.refused) {
+    for warning in &sets.warnings {
         console.note(&format!("{of}{warning}"));
     }
 }
