@@ -165,7 +165,7 @@ impl RmsNorm {
     pub fn forward(&self, x: &Act) -> Result<Act> {
         match x {
             Act::Cpu(m) => {
-                let mut out = Mat::zeros(m.rows(), m.cols());
+                let mut out = Mat::to_fill(m.rows(), m.cols());
                 elementwise::rms_norm(m, &self.w.xs, self.plus, self.eps, NormOut::Write(&mut out));
                 Ok(Act::Cpu(out))
             }

@@ -121,7 +121,7 @@ fn on_cpu(layers: &[&Linear], x: &Mat) -> Result<Vec<Act>> {
     let mut weights = Vec::with_capacity(layers.len());
     for l in layers {
         let Weight::Cpu(w) = &l.w else { return Err(mixed()) };
-        outs.push(Mat::zeros(w.out, x.cols()));
+        outs.push(Mat::to_fill(w.out, x.cols()));
         weights.push(w);
     }
     let mut jobs: Vec<Job> =
@@ -133,7 +133,7 @@ fn on_cpu(layers: &[&Linear], x: &Mat) -> Result<Vec<Act>> {
 fn add_lora(lora: &Lora, x: &Act, y: &mut Act, cols: &Range<usize>) -> Result<()> {
     match (x, y, &lora.a, &lora.b) {
         (Act::Cpu(x), Act::Cpu(y), Weight::Cpu(a), Weight::Cpu(b)) => {
-            let mut low = Mat::zeros(a.out, cols.len());
+            let mut low = Mat::to_fill(a.out, cols.len());
             matmul_columns(x, cols.start, &mut [Job { w: a, y: &mut low, add: false }], 0..cols.len());
             matmul_columns(&low, 0, &mut [Job { w: b, y, add: true }], cols.clone());
             Ok(())

@@ -176,6 +176,7 @@ unsafe fn scores_of(
                 out: out[key * BLOCK + c * tiles.lanes..].as_mut_ptr(),
                 out_row: BLOCK,
                 add: false,
+                prefetch: false,
             };
             // SAFETY: the caller's.
             unsafe { tiles.run(tiles.max_rows.min(n - key), tiles.max_cols.min(vectors - c), tile) };
@@ -205,6 +206,7 @@ unsafe fn mix(
                 out: mixed[d * BLOCK + c * tiles.lanes..].as_mut_ptr(),
                 out_row: BLOCK,
                 add,
+                prefetch: false,
             };
             // SAFETY: the caller's.
             unsafe { tiles.run(tiles.max_rows.min(dim - d), tiles.max_cols.min(vectors - c), tile) };

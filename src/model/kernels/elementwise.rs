@@ -11,8 +11,12 @@ use rayon::prelude::*;
 /// that loops over it vectorise. Below -87.3 it gives 0, above 88.3 it stays at the largest finite power.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 rounds to a whole number that then stands in the low bits: no conversion to an integer,
+    // which would keep the loop from vectorising.
+    const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.3);
-    let n = (clamped * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = clamped - n * 0.693_359_4 - n * -2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_2e-3;
@@ -21,7 +25,8 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5e-1;
     let y = p * r * r + r + 1.0;
-    let scaled = y * f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let scaled = y * power;
     if x < -87.3 { 0.0 } else { scaled }
 }
 
@@ -35,8 +40,8 @@ pub fn tanh(x: f32) -> f32 {
 fn activate(kind: Activation, x: f32) -> f32 {
     match kind {
         Activation::Silu => x / (1.0 + exp(-x)),
-        // sqrt(2/pi) (x + 0.044715 x^3), as torch's gelu(approximate="tanh")
-        Activation::GeluTanh => 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x))),
+        // sqrt(2/pi) (x + 0.044715 x^3), as torch's gelu(approximate="tanh"); (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
+        Activation::GeluTanh => x / (1.0 + exp(-1.595_769_1 * (x + 0.044_715 * x * x * x))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A feature-major matrix of activations.
 
+use std::sync::Mutex;
+
 /// Sixteen floats on a cache line of their own.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -18,12 +20,47 @@ pub struct Mat {
     data: Vec<Line>,
 }
 
+/// Memory of dropped matrices, used again: fresh pages from the system cost more than a small product.
+static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
+/// Dropped matrices kept at most, and the lines that the largest of them may have (2 MiB x 4).
+const POOLED: usize = 24;
+const POOLED_LINES: usize = 1 << 17;
+
+/// A dropped matrix's memory that fits `lines` without waste.
+fn recycled(lines: usize) -> Option<Vec<Line>> {
+    let mut pool = POOL.lock().ok()?;
+    let at = pool.iter().position(|v| v.len() >= lines && v.len() <= lines * 2)?;
+    let mut data = pool.swap_remove(at);
+    data.truncate(lines);
+    Some(data)
+}
+
+impl Drop for Mat {
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        if (16..=POOLED_LINES).contains(&data.len())
+            && let Ok(mut pool) = POOL.lock()
+            && pool.len() < POOLED
+        {
+            pool.push(data);
+        }
+    }
+}
+
 impl Mat {
     /// All zeros.
     pub fn zeros(rows: usize, cols: usize) -> Self {
+        let mut m = Self::to_fill(rows, cols);
+        m.data.fill(Line([0.0; LINE]));
+        m
+    }
+
+    /// Numbers without meaning, for a kernel that writes all of them.
+    pub fn to_fill(rows: usize, cols: usize) -> Self {
         let lines = cols.div_ceil(LINE).max(1) | 1;
         // Slack at the end lets a tile that starts inside a row read whole vectors.
-        let data = vec![Line([0.0; LINE]); rows * lines + 3];
+        let needed = rows * lines + 3;
+        let data = recycled(needed).unwrap_or_else(|| vec![Line([0.0; LINE]); needed]);
         Self { rows, cols, stride: lines * LINE, data }
     }
 

@@ -214,6 +214,8 @@ fn rows_times(task: &Task, source: &Source, scratch: &mut Vec<f32>) {
                 out: task.y.get().wrapping_add(tokens),
                 out_row: task.y_row,
                 add: task.add || wide > 0,
+                // Few tokens: the weights' way from memory takes longer than the arithmetic.
+                prefetch: direct && width <= LINE * 3,
             };
             // SAFETY: the panel holds `rows` rows of `depth` numbers `w_row` apart; rows of x and y reach at
             // least to `tokens + width` rounded up to whole vectors, and y's belong to this task alone.

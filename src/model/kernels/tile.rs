@@ -1,6 +1,7 @@
 //! The register tile that all products are made of:
 //! `out[r][c] (+)= sum over k of w[r * w_row + k * w_k] * x[k * x_k + c]`.
 
+use super::mat::LINE;
 use super::simd::Simd;
 
 /// One tile's operands. `c` runs over `cols` vectors of the instruction set's width.
@@ -16,6 +17,8 @@ pub struct Tile {
     pub out_row: usize,
     /// Add to what is in `out` instead of overwriting it.
     pub add: bool,
+    /// Fetch the rows of weights that follow these, for products that are bound by memory.
+    pub prefetch: bool,
 }
 
 type TileFn = unsafe fn(Tile);
@@ -28,7 +31,8 @@ pub struct Tiles {
     pub max_rows: usize,
     /// Most vectors of a tile.
     pub max_cols: usize,
-    table: &'static [[TileFn; 3]],
+    /// Per row count: one to three vectors, then the same with prefetching.
+    table: &'static [[TileFn; 6]],
 }
 
 impl Tiles {
@@ -52,7 +56,7 @@ impl Tiles {
     pub unsafe fn run(&self, rows: usize, cols: usize, tile: Tile) {
         debug_assert!(rows >= 1 && rows <= self.max_rows && cols >= 1 && cols <= self.max_cols);
         // SAFETY: the caller's.
-        unsafe { (self.table[rows - 1][cols - 1])(tile) }
+        unsafe { (self.table[rows - 1][cols - 1 + 3 * usize::from(tile.prefetch)])(tile) }
     }
 
     /// Splits `n` columns into tiles: (first column, vectors).
@@ -65,9 +69,9 @@ impl Tiles {
 
 macro_rules! tiles {
     ($table:ident, $kernel:ident, $(#[$attr:meta])? $vec:ty, $lanes:expr, rows: $max_rows:expr,
-     [$($r:literal),*], zero: $zero:expr, load: $load:expr, store: $store:expr, splat: $splat:expr, fma: $fma:expr) => {
+     [$($r:literal),*], zero: $zero:expr, load: $load:expr, store: $store:expr, splat: $splat:expr, fma: $fma:expr, prefetch: $prefetch:expr) => {
         $(#[$attr])?
-        unsafe fn $kernel<const R: usize, const C: usize>(t: Tile) {
+        unsafe fn $kernel<const R: usize, const C: usize, const P: bool>(t: Tile) {
             // SAFETY: the caller of `Tiles::run` vouches for every address and for the instruction set.
             unsafe {
                 let mut acc = [[$zero; C]; R];
@@ -79,7 +83,12 @@ macro_rules! tiles {
                     }
                 }
                 let (mut x, mut w) = (t.x, t.w);
-                for _ in 0..t.k {
+                for _k in 0..t.k {
+                    if P && _k % LINE == 0 {
+                        for r in 0..R {
+                            $prefetch(w.wrapping_add((R + r) * t.w_row));
+                        }
+                    }
                     let mut xs = [$zero; C];
                     for c in 0..C {
                         xs[c] = $load(x.add(c * $lanes));
@@ -104,7 +113,10 @@ macro_rules! tiles {
             lanes: $lanes,
             max_rows: $max_rows,
             max_cols: 3,
-            table: &[$([$kernel::<$r, 1>, $kernel::<$r, 2>, $kernel::<$r, 3>]),*],
+            table: &[$([
+                $kernel::<$r, 1, false>, $kernel::<$r, 2, false>, $kernel::<$r, 3, false>,
+                $kernel::<$r, 1, true>, $kernel::<$r, 2, true>, $kernel::<$r, 3, true>,
+            ]),*],
         };
     };
 }
@@ -112,15 +124,26 @@ macro_rules! tiles {
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+/// Asks for a cache line; any address is allowed, also one behind the weights' end.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fetch(p: *const f32) {
+    // SAFETY: a prefetch never faults.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+}
+
+#[inline(always)]
+fn no_fetch(_: *const f32) {}
+
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX512, avx512, #[target_feature(enable = "avx512f")] __m512, 16, rows: 8, [1, 2, 3, 4, 5, 6, 7, 8],
     zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: _mm512_set1_ps,
-    fma: _mm512_fmadd_ps);
+    fma: _mm512_fmadd_ps, prefetch: fetch);
 
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX2, avx2, #[target_feature(enable = "avx2,fma")] __m256, 8, rows: 4, [1, 2, 3, 4],
     zero: _mm256_setzero_ps(), load: _mm256_loadu_ps, store: _mm256_storeu_ps, splat: _mm256_set1_ps,
-    fma: _mm256_fmadd_ps);
+    fma: _mm256_fmadd_ps, prefetch: fetch);
 
 /// Four floats that the compiler maps to whatever vectors the target has.
 type Quad = [f32; 4];
@@ -149,7 +172,7 @@ fn quad_fma(a: Quad, b: Quad, c: Quad) -> Quad {
 }
 
 tiles!(PORTABLE, portable, Quad, 4, rows: 4, [1, 2, 3, 4],
-    zero: [0f32; 4], load: quad_load, store: quad_store, splat: quad_splat, fma: quad_fma);
+    zero: [0f32; 4], load: quad_load, store: quad_store, splat: quad_splat, fma: quad_fma, prefetch: no_fetch);
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +208,7 @@ mod tests {
             out: out.as_mut_ptr(),
             out_row: n,
             add,
+            prefetch: rows % 2 == 0,
         };
         // SAFETY: all slices have the sizes the tile names.
         unsafe { tiles.run(rows, cols, tile) };
