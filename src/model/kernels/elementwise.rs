@@ -41,7 +41,7 @@ fn activate(kind: Activation, x: f32) -> f32 {
     match kind {
         Activation::Silu => x / (1.0 + exp(-x)),
         // sqrt(2/pi) (x + 0.044715 x^3), as torch's gelu(approximate="tanh"); (1 + tanh(u)) / 2 = 1 / (1 + e^-2u)
-        Activation::GeluTanh => x / (1.0 + exp(-1.595_769_1 * (x + 0.044_715 * x * x * x))),
+        Activation::GeluTanh => x / (1.0 + exp(-1.595_769 * (x + 0.044_715 * x * x * x))),
     }
 }
 

@@ -83,8 +83,8 @@ macro_rules! tiles {
                     }
                 }
                 let (mut x, mut w) = (t.x, t.w);
-                for _k in 0..t.k {
-                    if P && _k % LINE == 0 {
+                for k in 0..t.k {
+                    if P && k % LINE == 0 {
                         for r in 0..R {
                             $prefetch(w.wrapping_add((R + r) * t.w_row));
                         }
@@ -208,7 +208,7 @@ mod tests {
             out: out.as_mut_ptr(),
             out_row: n,
             add,
-            prefetch: rows % 2 == 0,
+            prefetch: rows.is_multiple_of(2),
         };
         // SAFETY: all slices have the sizes the tile names.
         unsafe { tiles.run(rows, cols, tile) };
