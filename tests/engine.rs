@@ -67,6 +67,12 @@ fn readouts_are_distributions_and_end_in_the_model() {
             assert!(l.top.windows(2).all(|w| w[0].p >= w[1].p));
             assert!(l.top.iter().map(|t| t.p).sum::<f32>() <= 1.0 + 1e-5);
             let c = l.curves.unwrap();
+            let gold = &answer.sets.target[answer.sets.gold].ids;
+            let first = l.top.iter().position(|t| gold.contains(&t.id));
+            match first {
+                Some(at) => assert_eq!(l.gold_rank, Some(at as u32), "{name} layer {}", l.layer),
+                None => assert!(l.gold_rank >= Some(l.top.len() as u32), "{name} layer {}", l.layer),
+            }
             assert!(c.en <= c.all_possible_latent + 1e-6 && c.target <= c.all_possible_out + 1e-6);
         }
         let first = answer.runs[0].first_final_top1.unwrap();

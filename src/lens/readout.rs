@@ -169,7 +169,11 @@ impl<'a> Readout<'a> {
     /// The best logit of the gold set per column; infinity where no rank is wanted.
     fn gold_logits(&self, ids: &[u32], picked: &[Vec<f32>], wanted: &Wanted, n: usize) -> Vec<f32> {
         let rows: Vec<usize> = wanted.gold.iter().filter_map(|g| ids.binary_search(g).ok()).collect();
-        (0..n).map(|c| rows.iter().map(|r| picked[*r][c]).reduce(f32::max).unwrap_or(f32::INFINITY)).collect()
+        // Picked logits are summed in another order than the product's: what is nearer than that rounding counts as
+        // equal, or a token would stand above itself.
+        let margin = |z: f32| z + 2e-5 * z.abs().max(1.0);
+        let best = |c: usize| rows.iter().map(|r| picked[*r][c]).reduce(f32::max);
+        (0..n).map(|c| best(c).map_or(f32::INFINITY, margin)).collect()
     }
 
     fn blocks(&self, normed: &Act, columns: usize, plan: &Plan) -> Result<Vec<Partial>> {
