@@ -14,19 +14,14 @@ pub struct KvPool {
 
 struct Entry {
     kv: Arc<KvCache>,
-    /// Identity of the adapter (0 = base).
-    adapter: usize,
+    /// Held, not only named: while an entry lives, no other adapter can take this one's place in memory.
+    adapter: Option<Arc<Adapter>>,
 }
 
 /// Caches kept at most, whatever their size.
 const ENTRIES: usize = 48;
 /// Shorter matches are not worth carrying.
 const SHORTEST: usize = 4;
-
-/// What tells adapters apart in the pool.
-fn identity(adapter: Option<&Arc<Adapter>>) -> usize {
-    adapter.map_or(0, |a| Arc::as_ptr(a) as usize)
-}
 
 impl KvPool {
     /// A pool that holds at most `limit` bytes.
@@ -40,12 +35,11 @@ impl KvPool {
 
     /// A span over `tokens` that continues the longest cached beginning; at least the last token is computed.
     pub fn span(&self, tokens: Vec<u32>, adapter: Option<Arc<Adapter>>) -> Span {
-        let id = identity(adapter.as_ref());
         let mut entries = self.lock();
         let best = entries
             .iter()
             .enumerate()
-            .filter(|(_, e)| e.adapter == id)
+            .filter(|(_, e)| Adapter::same(e.adapter.as_ref(), adapter.as_ref()))
             .map(|(i, e)| (common_prefix(&e.kv.tokens, &tokens).min(tokens.len().saturating_sub(1)), i))
             .max();
         let past = match best {
@@ -63,10 +57,10 @@ impl KvPool {
     /// Remembers a cache, dropping what it makes superfluous and the least recently used beyond the limits.
     pub fn keep(&self, kv: KvCache, adapter: Option<&Arc<Adapter>>) -> Arc<KvCache> {
         let kv = Arc::new(kv);
-        let adapter = identity(adapter);
         let mut entries = self.lock();
-        entries.retain(|e| e.adapter != adapter || !kv.tokens.starts_with(&e.kv.tokens));
-        entries.push(Entry { kv: Arc::clone(&kv), adapter });
+        entries
+            .retain(|e| !Adapter::same(e.adapter.as_ref(), adapter) || !kv.tokens.starts_with(&e.kv.tokens));
+        entries.push(Entry { kv: Arc::clone(&kv), adapter: adapter.cloned() });
         let mut bytes: usize = entries.iter().map(|e| e.kv.bytes()).sum();
         while entries.len() > ENTRIES || (bytes > self.limit && entries.len() > 1) {
             bytes -= entries.remove(0).kv.bytes();
@@ -76,7 +70,6 @@ impl KvPool {
 
     /// Forgets what belongs to an adapter that is being dropped.
     pub fn forget(&self, adapter: &Arc<Adapter>) {
-        let id = identity(Some(adapter));
-        self.lock().retain(|e| e.adapter != id);
+        self.lock().retain(|e| !Adapter::same(e.adapter.as_ref(), Some(adapter)));
     }
 }

@@ -11,6 +11,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A loaded adapter.
 pub struct Adapter {
@@ -25,6 +26,15 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// Whether two runs use the same weights: both the base, or the same loaded adapter.
+    pub fn same(a: Option<&Arc<Self>>, b: Option<&Arc<Self>>) -> bool {
+        match (a, b) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// The update of a linear layer, if it has one.
     pub fn lora(&self, layer: usize, proj: Proj) -> Option<&Lora> {
         self.loras.get(&(layer, proj))

@@ -140,14 +140,11 @@ impl Layout {
         let mut groups: Vec<(Range<usize>, Option<Arc<Adapter>>)> = Vec::new();
         let mut at = 0usize;
         for s in spans {
-            let same = |a: &Option<Arc<Adapter>>| match (a, &s.adapter) {
-                (None, None) => true,
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                _ => false,
-            };
             let n = s.own().len();
             match groups.last_mut() {
-                Some((range, adapter)) if same(adapter) => range.end = at + n,
+                Some((range, adapter)) if Adapter::same(adapter.as_ref(), s.adapter.as_ref()) => {
+                    range.end = at + n
+                }
                 _ => {
                     at = at.next_multiple_of(LINE);
                     groups.push((at..at + n, s.adapter.clone()));
