@@ -1,10 +1,11 @@
 //! polylens: see what language a language model thinks in.
 //!
-//! Dependencies point one way: `model`, `lens`, `geometry`, `tasks` <- `train` <- `engine` <- `app` <- `ui`;
+//! Dependencies point one way: `model`, `lens`, `geometry`, `tasks`, `eval` <- `train` <- `engine` <- `app` <- `ui`;
 //! `report` and `cli` stand on top. `app` sees the engine's commands and events, never a tensor.
 
 pub mod engine;
 pub mod error;
+pub mod eval;
 pub mod geometry;
 pub mod hub;
 pub mod lens;

@@ -1,6 +1,6 @@
 //! Dependencies of modules point one way: a forbidden import fails here, with the file and the line.
 //!
-//! model, lens, geometry, tasks <- train <- engine <- session <- app <- ui; report and cli on top. The engine's
+//! model, lens, geometry, tasks, eval <- train <- engine <- session <- app <- ui; report and cli on top. The engine's
 //! plain data (`engine::protocol`) and its cancel flag (`engine::control`) may be used everywhere.
 
 use std::fs;
@@ -13,16 +13,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("geometry", &[]),
     ("lens", &["model"]),
     ("tasks", &["model"]),
+    ("eval", &["tasks", "geometry::random"]),
     ("hub", &["model"]),
     ("train", &["model", "lens", "geometry", "tasks"]),
-    ("engine", &["model", "lens", "geometry", "tasks", "hub", "train"]),
-    ("session", &["engine", "train", "tasks", "geometry"]),
-    ("report", &["engine", "train", "tasks", "session"]),
-    ("app", &["session", "tasks", "hub", "train::log"]),
-    ("ui", &["app", "session", "engine", "train", "tasks", "hub", "report"]),
+    ("engine", &["model", "lens", "geometry", "tasks", "eval", "hub", "train"]),
+    ("session", &["engine", "train", "tasks", "eval", "geometry"]),
+    ("report", &["engine", "train", "tasks", "eval", "session"]),
+    ("app", &["session", "tasks", "eval", "hub", "train::log"]),
+    ("ui", &["app", "session", "engine", "train", "tasks", "eval", "hub", "report"]),
     (
         "cli",
-        &["model", "lens", "geometry", "tasks", "hub", "train", "engine", "session", "report", "app", "ui"],
+        &[
+            "model", "lens", "geometry", "tasks", "eval", "hub", "train", "engine", "session", "report",
+            "app", "ui",
+        ],
     ),
     ("main", &["cli"]),
     ("lib", &["error"]),

@@ -32,6 +32,8 @@ pub struct Engine {
     pub(super) pool: rayon::ThreadPool,
     pub(super) kv: KvPool,
     pub(super) pooled: super::pooled::Cache,
+    /// What was loaded, to be known again.
+    pub(super) files: Option<super::fingerprint::ModelFiles>,
     adapters: RwLock<Vec<Option<Loaded>>>,
     energy: OnceLock<EnergyTable>,
     /// Token ids of the fixed probe that proves adapters and readout.
@@ -66,6 +68,8 @@ impl Engine {
 
     fn load_with(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Self> {
         let started = std::time::Instant::now();
+        // Before anything is read: a file that changes while it is read must not pass for what was loaded.
+        let files = super::fingerprint::ModelFiles::of(&spec.path).ok();
         let parts = load::load(spec, give_way, progress)?;
         let probe = parts.tokenizer.encode(PROBE)?;
         let kv_limit = 256 << 20;
@@ -76,6 +80,7 @@ impl Engine {
             pool: parts.pool,
             kv: KvPool::new(kv_limit),
             pooled: Default::default(),
+            files,
             adapters: RwLock::new(Vec::new()),
             energy: OnceLock::new(),
             probe,

@@ -110,7 +110,8 @@ pub fn keep_number(place: &Path, x: f64) {
     }
 }
 
-fn cache_root() -> Option<std::path::PathBuf> {
+/// The program's cache folder; `None` where none can be named.
+pub fn cache_root() -> Option<std::path::PathBuf> {
     crate::hub::HubConfig::from_env().ok().map(|c| c.cache)
 }
 

@@ -5,7 +5,10 @@ mod cache;
 pub mod control;
 pub mod core;
 mod curves;
+pub mod evaluate;
+pub mod fingerprint;
 mod grid;
+pub mod kept;
 mod lens;
 pub mod load;
 mod pooled;
@@ -14,3 +17,5 @@ pub mod worker;
 
 pub use control::Cancel;
 pub use core::Engine;
+pub use evaluate::Keeping;
+pub use kept::Kept;

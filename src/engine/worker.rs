@@ -3,11 +3,14 @@
 //! ```text
 //! Handle ──┬─ interactive ─ lens, grid, cell       at once; the latest of a kind wins
 //!          ├─ background  ─ load, adapters, pca    pauses between batches while interactive work waits
-//!          └─ fetch       ─ pull
+//!          ├─ fetch       ─ pull
+//!          └─ long        ─ eval                  minutes; gives way like background work
 //! ```
 
 use super::control::Cancel;
 use super::core::{Engine, LensPart};
+use super::evaluate::Keeping;
+use super::kept::Kept;
 use super::protocol::*;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
@@ -26,6 +29,7 @@ enum Kind {
     Grid,
     Cell,
     Pca,
+    Eval,
     Pull,
 }
 
@@ -35,6 +39,7 @@ fn lane(kind: Kind) -> usize {
         Kind::Lens | Kind::Grid | Kind::Cell => 0,
         Kind::Load | Kind::Adapter | Kind::Pca => 1,
         Kind::Pull => 2,
+        Kind::Eval => 3,
     }
 }
 
@@ -46,6 +51,7 @@ fn kind_of(command: &Command) -> Option<(Kind, JobId)> {
         Command::Grid { job, .. } => (Kind::Grid, *job),
         Command::Cell { job, .. } => (Kind::Cell, *job),
         Command::Pca { job, .. } => (Kind::Pca, *job),
+        Command::Eval { job, .. } => (Kind::Eval, *job),
         Command::Pull { job, .. } => (Kind::Pull, *job),
         Command::DropAdapter { .. } | Command::Cancel { .. } | Command::Shutdown => return None,
     })
@@ -96,6 +102,10 @@ impl Handle {
                 if supersedes(kind) {
                     self.cancel_where(|_, k| k == kind);
                 }
+                if kind == Kind::Load {
+                    // It would hold the old model's memory to its end.
+                    self.cancel_where(|_, k| k == Kind::Eval);
+                }
                 if kind == Kind::Lens {
                     // Pieces of another query's grid are of no use any more.
                     self.cancel_where(|_, k| matches!(k, Kind::Grid | Kind::Cell));
@@ -137,7 +147,7 @@ pub fn spawn(sink: impl Fn(Event) + Send + Sync + 'static) -> Handle {
         interactive: Mutex::new(0),
         quiet: Condvar::new(),
     });
-    let lanes = ["interactive", "background", "fetch"]
+    let lanes = ["interactive", "background", "fetch", "long"]
         .iter()
         .enumerate()
         .map(|(lane, name)| {
@@ -257,6 +267,7 @@ impl Shared {
                 Ok(())
             }
             Command::Pca { job, request } => self.pca(job, &request, cancel),
+            Command::Eval { job, request } => self.eval(job, &request, cancel),
             Command::Pull { job, name } => {
                 let mut progress = self.progress(job);
                 let pulled = Hub::from_env()?.pull(&name, None, &mut progress, cancel)?;
@@ -300,6 +311,29 @@ impl Shared {
             (self.sink)(Event::PcaReady { job, answer, complete: false });
         })?;
         (self.sink)(Event::PcaReady { job, answer, complete: true });
+        Ok(())
+    }
+
+    fn eval(&self, job: JobId, request: &EvalRequest, cancel: &Cancel) -> Result<()> {
+        let started = std::time::Instant::now();
+        let engine = self.need()?;
+        let EvalRequest { plan, runs } = request;
+        let sets = engine.eval_sets(plan)?;
+        let queries = crate::eval::part::queries(plan, &sets);
+        (self.sink)(Event::EvalStarted { job, sets: sets.clone() });
+        let mut report = self.progress(job);
+        let mut progress = |stage: &str, done: u64, total: u64, unit: &str| {
+            report(stage, done, total, unit);
+            self.give_way();
+        };
+        let kept = Kept::in_cache();
+        let mut note = |sentence: &str| {
+            (self.sink)(Event::Note { job, sentence: sentence.into() });
+        };
+        let keeping = Keeping { kept: kept.as_ref(), note: &mut note };
+        let on = &mut |records, kept| (self.sink)(Event::EvalRecords { job, records, kept });
+        engine.evaluate_kept(plan, &sets, (&queries, runs), keeping, cancel, &mut progress, on)?;
+        (self.sink)(Event::EvalDone { job, elapsed_ms: started.elapsed().as_secs_f64() * 1e3 });
         Ok(())
     }
 

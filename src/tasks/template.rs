@@ -81,6 +81,12 @@ impl Template {
         self.fill(&self.parts[..self.answer], values, "")
     }
 
+    /// What stands before the first field in every item.
+    pub fn head(&self) -> String {
+        let fixed = self.parts.iter().take_while(|part| matches!(part, Part::Text(_))).count();
+        self.fill(&self.parts[..fixed], &[], "")
+    }
+
     fn fill(&self, parts: &[Part], values: &[String], answer: &str) -> String {
         let text = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -111,6 +117,7 @@ mod tests {
         let values = ["{answer}".to_owned(), "{a}".to_owned()];
         assert_eq!(t.query(&values), "{ {answer}{a} {x y} {}: \"");
         assert_eq!(t.shot(&values, "{b}"), "{ {answer}{a} {x y} {}: \"{b}\"!");
+        assert_eq!(t.head(), "{ ");
     }
 
     #[test]

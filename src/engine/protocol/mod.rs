@@ -3,11 +3,13 @@
 //! Layer indices are k = 0..=L: 0 is the embedding output, k the residual stream after block k,
 //! L the model's own output (see `lens`).
 
+mod eval;
 mod geometry;
 mod model;
 mod query;
 mod readout;
 
+pub use eval::*;
 pub use geometry::*;
 pub use model::*;
 pub use query::*;
@@ -70,6 +72,11 @@ pub enum Command {
     Pca {
         job: JobId,
         request: PcaRequest,
+    },
+    /// Scores every query of a plan under every run; what was scored before is not computed again.
+    Eval {
+        job: JobId,
+        request: EvalRequest,
     },
     /// Fetches a catalogue entry into the cache.
     Pull {
@@ -138,10 +145,30 @@ pub enum Event {
         answer: PcaAnswer,
         complete: bool,
     },
+    /// The labels' token sets, a language each, before anything is scored.
+    EvalStarted {
+        job: JobId,
+        sets: Vec<EvalSets>,
+    },
+    /// Some more answers; `kept` says that they were there from an earlier evaluation.
+    EvalRecords {
+        job: JobId,
+        records: Vec<EvalRecord>,
+        kept: bool,
+    },
+    EvalDone {
+        job: JobId,
+        elapsed_ms: f64,
+    },
     PullDone {
         job: JobId,
         name: String,
         path: PathBuf,
+    },
+    /// Something the user should know; the job goes on.
+    Note {
+        job: JobId,
+        sentence: String,
     },
     /// The job failed; the sentence says what, why and what to do.
     Failed {
