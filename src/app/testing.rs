@@ -140,6 +140,7 @@ impl Bench {
                 self.adapters -= 1;
                 Vec::new()
             }
+            Command::Eval { job, request } => eval_events(*job, request),
             Command::Lens { job, query, runs, .. } => lens_events(*job, query, runs),
             Command::Cell { job, run, layer, position, top, .. } => {
                 vec![Event::CellReady { job: *job, run: *run, detail: cell(*run, *layer, *position, *top) }]
@@ -311,4 +312,26 @@ fn column(query: &Query, position: usize) -> Vec<GridCell> {
             GridCell { token: l.top[position % 4].clone(), entropy_bits: l.entropy_bits }
         })
         .collect()
+}
+
+/// Made-up answers: the second run is right a little more often than the first.
+fn eval_events(job: JobId, request: &EvalRequest) -> Vec<Event> {
+    let EvalRequest { plan, runs } = request;
+    let mut events = vec![Event::EvalStarted { job, sets: vec![EvalSets::default(); plan.langs.len()] }];
+    let labels = plan.labels.len();
+    for (l, lang) in plan.langs.iter().enumerate() {
+        for (r, run) in runs.iter().enumerate() {
+            let record = |slot: usize| {
+                let gold = slot.checked_sub(lang.free.len()).map_or(0, |i| lang.items[i].gold);
+                let right = (slot * 7 + l * 3) % 10 < 6 + r;
+                let best = if right { gold } else { (gold + 1) % labels };
+                let p = (0..labels).map(|k| if k == best { 0.4 } else { 0.2 - 0.01 * k as f32 }).collect();
+                EvalRecord { run: *run, lang: l, slot, p, loglik: Vec::new() }
+            };
+            let records = (0..lang.slots()).map(record).collect();
+            events.push(Event::EvalRecords { job, records, kept: false });
+        }
+    }
+    events.push(Event::EvalDone { job, elapsed_ms: 1234.0 });
+    events
 }

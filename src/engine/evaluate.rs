@@ -82,6 +82,13 @@ struct Job<'a> {
     cancel: &'a Cancel,
 }
 
+/// A run whose prompts' common beginning has been read.
+struct Opened {
+    run: RunId,
+    adapter: Option<Arc<Adapter>>,
+    kv: Option<Arc<KvCache>>,
+}
+
 /// One query under one run.
 struct Case {
     unit: Unit,
@@ -104,12 +111,12 @@ impl Job<'_> {
     fn run(&self, units: &[Unit], on: &mut (dyn FnMut(Vec<EvalRecord>) -> Result<()> + Send)) -> Result<()> {
         let engine = self.engine;
         let opening = engine.tokenizer.encode(&[self.lang.prefix.as_str(), &self.lang.head].concat())?;
-        let mut runs: Vec<(RunId, Option<Arc<Adapter>>, Option<Arc<KvCache>>)> = Vec::new();
+        let mut runs: Vec<Opened> = Vec::new();
         for (run, ..) in units {
-            if !runs.iter().any(|r| r.0 == *run) {
+            if !runs.iter().any(|r| r.run == *run) {
                 let adapter = engine.adapter(*run)?;
                 let kv = self.opening(&opening, adapter.as_ref())?;
-                runs.push((*run, adapter, kv));
+                runs.push(Opened { run: *run, adapter, kv });
             }
         }
         let mut slots: Vec<usize> = units.iter().map(|u| u.2).collect();
@@ -123,8 +130,8 @@ impl Job<'_> {
         let tokens: Vec<Arc<Vec<u32>>> =
             engine.pool.install(|| slots.par_iter().map(encode).collect::<Result<_>>())?;
         let case = |unit: &Unit| {
-            let (_, adapter, kv) =
-                runs.iter().find(|r| r.0 == unit.0).ok_or_else(|| Error::failed("no such run"))?;
+            let opened = runs.iter().find(|r| r.run == unit.0).ok_or_else(|| Error::failed("no such run"))?;
+            let (adapter, kv) = (&opened.adapter, &opened.kv);
             let tokens = &tokens[slots.binary_search(&unit.2).unwrap_or_default()];
             // At least the last token is computed: its state is what is read.
             let shared = common_prefix(&opening, tokens).min(tokens.len().saturating_sub(1));
