@@ -7,11 +7,12 @@
 //! both must name the same most probable token. Also read: POLYLENS_BENCH_THREADS (2), POLYLENS_BENCH_ROUNDS (15),
 //! POLYLENS_BENCH_DTYPE (f32), POLYLENS_BENCH_STRICT (fail where a goal is missed).
 
-use polylens::engine::protocol::{DType, DeviceChoice, LensAnswer, LoadSpec, Query};
+mod common;
+
+use common::{Reference, load, setting};
+use polylens::engine::protocol::{LensAnswer, Query};
 use polylens::engine::{Cancel, Engine};
-use polylens::hub;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// Two shots, as in the sentiment task; with `QUERIES` about 180 tokens of Gemma's vocabulary.
@@ -30,28 +31,6 @@ const QUERIES: [&str; 4] = [
 ];
 /// Set in the child process that measures a cold start and the peak memory.
 const COLD: &str = "POLYLENS_BENCH_COLD";
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
-fn load() -> Result<Engine, String> {
-    let model = std::env::var("POLYLENS_BENCH_MODEL").unwrap_or_else(|_| hub::DEFAULT_MODEL.to_owned());
-    let found =
-        hub::resolve(&model, &mut |_, _, _, _| {}, &Cancel::new(), false).map_err(|e| e.to_string())?;
-    let dtype = match std::env::var("POLYLENS_BENCH_DTYPE").as_deref() {
-        Err(_) | Ok("f32") => DType::F32,
-        Ok("f16") => DType::F16,
-        Ok("bf16") => DType::Bf16,
-        Ok("native") => DType::Native,
-        Ok(other) => {
-            return Err(format!("POLYLENS_BENCH_DTYPE is {other:?}; f32, f16, bf16 and native are possible"));
-        }
-    };
-    let threads = setting("POLYLENS_BENCH_THREADS", 2);
-    let spec = LoadSpec { path: found.path, name: found.name, dtype, device: DeviceChoice::Cpu, threads };
-    Engine::load(&spec, &mut |_, _, _, _| {}).map_err(|e| e.to_string())
-}
 
 /// One lens, in milliseconds.
 fn lens(engine: &Engine, prefix: &str, text: &str) -> Result<(f64, LensAnswer), String> {
@@ -94,61 +73,6 @@ fn cold_child() -> Result<[f64; 4], String> {
         .map_err(|_| format!("the cold run failed: {text}{}", String::from_utf8_lossy(&out.stderr)))
 }
 
-/// The reference library in a process that stays.
-struct Reference {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-    versions: String,
-}
-
-impl Reference {
-    /// `None` where no reference is asked for.
-    fn start() -> Result<Option<Self>, String> {
-        let Ok(python) = std::env::var("POLYLENS_REFERENCE_PYTHON") else { return Ok(None) };
-        let model = std::env::var("POLYLENS_REFERENCE_MODEL").map_err(|_| {
-            "POLYLENS_REFERENCE_MODEL must name a Hugging Face directory of the same model".to_owned()
-        })?;
-        let mut child = Command::new(&python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reference/reference.py"))
-            .args([model, setting("POLYLENS_BENCH_THREADS", 2).to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("{python}: cannot be started ({e})"))?;
-        let to = child.stdin.take().ok_or("no pipe to the reference")?;
-        let from = BufReader::new(child.stdout.take().ok_or("no pipe from the reference")?);
-        let mut reference = Self { child, to, from, versions: String::new() };
-        let ready = reference.line()?;
-        reference.versions = ready["versions"].as_str().unwrap_or("unknown").to_owned();
-        Ok(Some(reference))
-    }
-
-    fn line(&mut self) -> Result<serde_json::Value, String> {
-        let mut text = String::new();
-        self.from.read_line(&mut text).map_err(|e| e.to_string())?;
-        serde_json::from_str(&text).map_err(|_| format!("the reference ended or answered {text:?}"))
-    }
-
-    /// Milliseconds and the most probable next token's id.
-    fn time(&mut self, what: &str, text: &str) -> Result<(f64, u64), String> {
-        let request = serde_json::json!({"what": what, "text": text});
-        writeln!(self.to, "{request}").map_err(|e| format!("the reference ended ({e})"))?;
-        let answer = self.line()?;
-        Ok((
-            answer["ms"].as_f64().ok_or("no time in the reference's answer")?,
-            answer["top"][0].as_u64().unwrap_or(u64::MAX),
-        ))
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Times of one kind, in milliseconds.
 #[derive(Default)]
 struct Times(Vec<f64>);
@@ -183,9 +107,10 @@ fn run() -> Result<bool, String> {
             answer.runs[0].layers.last().and_then(|l| l.top.first()).map_or(u64::MAX, |t| u64::from(t.id));
         if let Some(reference) = &mut reference {
             let text = format!("{prefix}{query}");
-            let (ms, theirs) = reference.time("forward", &text)?;
+            let (ms, theirs) = reference.ask(&serde_json::json!({"what": "forward", "text": text}))?;
             bare.0.push(ms);
-            full.0.push(reference.time("lens", &text)?.0);
+            full.0.push(reference.ask(&serde_json::json!({"what": "lens", "text": text}))?.0);
+            let theirs = theirs["top"][0].as_u64().unwrap_or(u64::MAX);
             if ours != theirs {
                 return Err(format!(
                     "round {round}: next token {ours} here, {theirs} in the reference: not the same model"

@@ -15,20 +15,22 @@ pub struct Bundled {
     pub items: &'static [(&'static str, &'static str)],
 }
 
-/// The items of a task in all 20 languages.
-macro_rules! item_files {
+/// A task with its items in all 20 languages, by its ID.
+macro_rules! bundled {
+    ($task:literal) => {
+        bundled!($task: "en" "zh" "de" "fr" "es" "it" "nl" "ja" "ru" "sv" "sl" "pl" "bg" "no" "ms" "is" "hi" "th" "sw" "bn")
+    };
     ($task:literal: $($code:literal)*) => {
-        &[$(($code, include_str!(concat!("../../assets/items/", $task, "/", $code, ".json")))),*]
+        Bundled {
+            id: $task,
+            toml: include_str!(concat!("../../assets/tasks/", $task, ".toml")),
+            items: &[$(($code, include_str!(concat!("../../assets/items/", $task, "/", $code, ".json")))),*],
+        }
     };
 }
 
 /// All bundled tasks.
-pub const BUNDLED: [Bundled; 1] = [Bundled {
-    id: "sentiment",
-    toml: include_str!("../../assets/tasks/sentiment.toml"),
-    items: item_files!("sentiment": "en" "zh" "de" "fr" "es" "it" "nl" "ja" "ru" "sv" "sl" "pl" "bg" "no" "ms" "is" "hi"
-        "th" "sw" "bn"),
-}];
+pub const BUNDLED: [Bundled; 3] = [bundled!("sentiment"), bundled!("nli"), bundled!("paraphrase")];
 
 impl Bundled {
     /// The task itself.

@@ -1,5 +1,7 @@
 //! Products with weights that stay in their file's own format.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::mat::{LINE, Mat, SendPtr};
 use super::simd::simd;
 use super::tile::{Tile, Tiles};
@@ -129,6 +131,10 @@ pub struct Job<'a> {
 /// threads, on the current rayon pool. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    if amx::available() {
+        return on_tiles(x, x_from, jobs, cols);
+    }
     let threads = rayon::current_num_threads();
     let total: usize = jobs.iter().map(|j| j.w.out).sum();
     let rows = (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS);
@@ -156,6 +162,27 @@ pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usiz
     tasks.into_par_iter().for_each(|task| {
         SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));
     });
+}
+
+/// [`matmul_columns`] where the processor has tiles of its own.
+#[cfg(target_arch = "x86_64")]
+fn on_tiles(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
+    let total: usize = jobs.iter().map(|j| j.w.out).sum();
+    let rows = amx::task_rows(total, rayon::current_num_threads());
+    assert!(
+        cols.start.is_multiple_of(LINE) && x_from.is_multiple_of(LINE) && x_from + cols.len() <= x.cols()
+    );
+    let packed = amx::Packed::new(x, x_from, cols.len());
+    let mut tasks = Vec::new();
+    for job in jobs.iter_mut() {
+        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
+        let (row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
+        tasks.extend((0..job.w.out).step_by(rows).map(|first| {
+            let y = SendPtr(y.get().wrapping_add(first * row + cols.start));
+            (job.w, first..job.w.out.min(first + rows), amx::Output { y, row, add: job.add })
+        }));
+    }
+    tasks.into_par_iter().for_each(|(w, rows, out)| amx::rows_times(w, rows, &packed, out));
 }
 
 /// [`matmul_columns`] on all columns.

@@ -6,6 +6,8 @@
 //! packing and no transposing; scores and attention outputs are the same tile with other strides; norms and
 //! softmax run along vectors of tokens.
 
+#[cfg(target_arch = "x86_64")]
+pub mod amx;
 pub mod attention;
 pub mod elementwise;
 pub mod mat;
