@@ -12,7 +12,7 @@ pub(in crate::report) mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use tables::{Block, Cell, Row};
+pub use tables::{Block, Cell, PER_BLOCK, Row, blocks};
 
 use super::curves::style_name;
 use super::plot;
@@ -118,15 +118,16 @@ impl<'a> EvalReport<'a> {
         for (lang, reason) in self.refused() {
             out.push(format!("Not evaluated: {lang}: {reason}"));
         }
-        let lost = self.plan().langs.iter().zip(&self.table.sets);
-        let lost: Vec<&str> = lost
-            .filter(|(_, s)| s.refused.is_none() && s.sets.iter().any(|set| !set.removed.is_empty()))
-            .map(|(l, _)| l.lang.as_str())
-            .collect();
+        let some = self.shown_langs();
+        let loses = |l: &&usize| {
+            self.table.sets.get(**l).is_some_and(|s| s.sets.iter().any(|set| !set.removed.is_empty()))
+        };
+        let lost: Vec<&str> = some.iter().filter(loses).map(|l| self.code(*l)).collect();
         if !lost.is_empty() {
+            let all = lost.len() > 1 && lost.len() == some.len();
+            let langs = if all { "all languages".to_owned() } else { lost.join(" ") };
             out.push(format!(
-                "Tokens that more than one label holds are left out in {} (the JSON document names them).",
-                lost.join(" ")
+                "Tokens that more than one label holds are left out in {langs} (the JSON document names them)."
             ));
         }
         out
@@ -138,8 +139,7 @@ impl<'a> EvalReport<'a> {
         let line = |(r, run): (usize, &RunSummary)| {
             let c = run.change?;
             Some(format!(
-                "{} against {first}: {} points, 95 % interval {}; {} answers right that were wrong, {} wrong that \
-                 were right, p {}",
+                "{} against {first}: {} points, 95 % interval {}; {} answers gained, {} lost, p {}",
                 self.run_name(r),
                 tables::points(c.accuracy),
                 tables::interval(&c),

@@ -153,3 +153,105 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::protocol::Score;
+    use crate::report::eval::sample::World;
+    use serde_json::{Value, json};
+
+    const TWO: [&str; 2] = ["positive", "negative"];
+
+    #[test]
+    fn records_have_the_harness_s_form() {
+        let mut world = World::new(&["en"], &TWO, 2, 1, Score::PrefixSet);
+        let record =
+            EvalRecord { p: vec![0.0, 1.0], ..world.table.record(0, 0, 2).cloned().unwrap_or_default() };
+        assert!(world.table.insert(record));
+        world.table.plan.langs[0].items[1].values = vec!["say \"hi\"\u{1}\nü".into()];
+        world.summarise();
+        let text = lines(&world.report(), 0, 0).unwrap();
+        assert!(text.ends_with("}\n") && text.lines().count() == 2);
+        let line = text.lines().nth(1).unwrap();
+        let v: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(v["doc_id"], 1);
+        assert_eq!(v["doc"], json!({"input": "say \"hi\"\u{1}\nü", "answer": "negative"}));
+        assert_eq!(v["target"], "1");
+        let arguments = json!({
+            "gen_args_0": {"arg_0": "shot\ntext 1\nanswer: \"", "arg_1": "positive-en"},
+            "gen_args_1": {"arg_0": "shot\ntext 1\nanswer: \"", "arg_1": "negative-en"},
+        });
+        assert_eq!(v["arguments"], arguments);
+        assert_eq!(v["resps"], json!([[["-inf", "False"]], [["0.0", "True"]]]));
+        assert_eq!(v["filtered_resps"], json!([["-inf", "False"], ["0.0", "True"]]));
+        assert_eq!((&v["filter"], &v["metrics"], &v["acc"]), (&json!("none"), &json!(["acc"]), &json!(1.0)));
+        // Python: sha256(json.dumps(doc, indent=2, ensure_ascii=False).encode()), sha256(prompt), sha256("1").
+        assert_eq!(v["doc_hash"], "be0b9d8a23f5f47e2f70b76bb9da174f1c9366a589f789ed0bed4656b1fc03a7");
+        assert_eq!(v["prompt_hash"], "b9abfa6df5cc8d337267c0133eef7dfbed89a20417f771f28d8a0811f4006cb5");
+        assert_eq!(v["target_hash"], "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b");
+        let order: Vec<usize> =
+            ["doc_id", "\"doc\"", "target\"", "arguments", "resps", "filter\"", "doc_hash", "\"acc\":"]
+                .iter()
+                .map(|k| line.find(k).unwrap())
+                .collect();
+        assert!(order.is_sorted(), "{line}");
+    }
+
+    #[test]
+    fn whole_labels_give_their_own_logs() {
+        let world = World::new(&["en"], &TWO, 1, 1, Score::Loglik);
+        let v: Value = serde_json::from_str(lines(&world.report(), 0, 0).unwrap().trim()).unwrap();
+        let sum = world.table.item(0, 0, 0).unwrap().loglik[1].sum;
+        assert_eq!(v["resps"][1][0][0].as_str().unwrap().parse::<f64>().unwrap(), sum);
+    }
+
+    #[test]
+    fn one_file_a_run_and_language_and_no_name_leaves_the_directory() {
+        let mut world = World::new(&["en", "../zh", "th"], &TWO, 2, 4, Score::PrefixSet);
+        world.adapters[0].name = "../../etc/passwd".into();
+        world.adapters[1].name = "Base".into();
+        world.adapters[2].name = "..".into();
+        world.table.plan.task = "a/b".into();
+        world.refuse(2, "no");
+        let dir = tempfile::tempdir().unwrap();
+        let written = write(&dir.path().join("new"), &world.report()).unwrap();
+        let shown: Vec<String> = written
+            .iter()
+            .map(|p| p.strip_prefix(dir.path()).unwrap().to_string_lossy().into_owned())
+            .collect();
+        let expected: Vec<String> = ["base", "_._.._etc_passwd", "Base-2", "_"]
+            .iter()
+            .flat_map(|run| ["en", "_._zh"].map(|lang| format!("new/{run}/samples_a_b_{lang}.jsonl")))
+            .collect();
+        assert_eq!(shown, expected);
+        for path in &written {
+            assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 2);
+            assert_eq!(
+                path.canonicalize().unwrap().components().count(),
+                dir.path().canonicalize().unwrap().components().count() + 3
+            );
+        }
+        let here = std::fs::read_dir(dir.path().join("new/base")).unwrap().count();
+        assert_eq!(here, 2, "no temporary file stays, none for the refused language");
+    }
+
+    #[test]
+    fn unwritable_places_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("taken");
+        std::fs::write(&file, "").unwrap();
+        let world = World::new(&["en"], &TWO, 1, 1, Score::PrefixSet);
+        let e = write(&file, &world.report()).unwrap_err();
+        assert!(e.exit_code() == 1 && e.to_string().contains("taken"), "{e}");
+    }
+
+    #[test]
+    fn long_and_odd_names_are_cut() {
+        assert_eq!(safe_name("zh+es => en"), "zh_es____en");
+        assert_eq!(safe_name(" \u{202e}.x. "), "_.x");
+        assert!(safe_name(&"é".repeat(400)).len() <= 100);
+        assert_eq!(safe_name("..."), "_");
+        assert_eq!(safe_name(""), "_");
+    }
+}

@@ -19,6 +19,9 @@ const MEAN_GAP: f64 = 18.0;
 const LINE: f64 = 16.0;
 /// Width that few languages are stretched to.
 const FEW: f64 = 470.0;
+/// Widest bar, and the least that a number fits into.
+const WIDEST: f64 = 34.0;
+const NUMBERED: f64 = 24.0;
 /// Labels' colours: none of them is a run's.
 const LABELS: [&str; 6] = ["#e69f00", "#56b4e9", "#882255", "#cc79a7", "#999933", "#44aa99"];
 
@@ -36,34 +39,42 @@ struct Grid {
     runs: usize,
     /// Width of one bar.
     bar: f64,
-    /// Width of the panels.
+    /// Width of the panel of accuracies, and of the languages' part of it.
     width: f64,
+    langs_width: f64,
 }
 
 impl Grid {
     fn new(report: &EvalReport) -> Self {
         let langs = report.shown_langs();
         let runs = report.summary.runs.len().max(1);
-        let groups = langs.len() as f64 + 1.0;
+        // One language is its own mean.
+        let mean = if langs.len() == 1 { 0.0 } else { 1.0 };
+        let groups = langs.len() as f64 + mean;
         let least = [16.0, 12.0, 10.0, 8.0].get(runs - 1).copied().unwrap_or(7.0);
         let bar = ((FEW - MEAN_GAP - GAP) / groups - GAP) / runs as f64;
-        let bar = bar.clamp(least, 34.0);
-        let width = groups * (bar * runs as f64 + GAP) + GAP + MEAN_GAP;
-        Self { langs, runs, bar, width: width.max(FEW) }
+        let bar = bar.clamp(least, WIDEST);
+        let group = bar * runs as f64 + GAP;
+        let width = (groups * group + GAP + MEAN_GAP).max(FEW);
+        Self { langs, runs, bar, width, langs_width: width - mean * (group + MEAN_GAP / 2.0) }
     }
 
     fn group(&self) -> f64 {
         self.bar * self.runs as f64
     }
 
-    /// Left edge of the i-th language's group, measured from the panel's; the mean's is the one after the last.
+    fn has_mean(&self) -> bool {
+        self.langs_width < self.width
+    }
+
+    /// Left edge of the mean's group, measured from the panel's.
+    fn mean(&self) -> f64 {
+        self.width - self.group() - GAP
+    }
+
+    /// Left edge of the i-th language's group; few languages spread over the width.
     fn left(&self, group: usize) -> f64 {
-        if group == self.langs.len() {
-            return self.width - self.group() - GAP;
-        }
-        // Few languages spread over the width.
-        let room = self.width - self.group() - 2.0 * GAP - MEAN_GAP;
-        let step = room / self.langs.len() as f64;
+        let step = (self.langs_width - GAP) / self.langs.len().max(1) as f64;
         step * group as f64 + (step - self.group()) / 2.0 + GAP / 2.0
     }
 }
@@ -72,10 +83,13 @@ impl Grid {
 pub fn draw(report: &EvalReport) -> Scene {
     let grid = Grid::new(report);
     let width = LEFT + grid.width + RIGHT;
-    let cells = ((width - LEFT - RIGHT) / (10.5 * 0.5)) as usize;
-    let lines = |text: &str| wrap(text, cells, "").lines().map(str::to_owned).collect::<Vec<_>>();
-    let head: Vec<String> = [lines(&report.source.model_line()), lines(&report.caption())].concat();
-    let foot: Vec<String> = notes(report).iter().flat_map(|n| lines(n)).collect();
+    let lines = |text: &str, size: f64| {
+        let cells = (grid.width / (size * 0.53)) as usize;
+        wrap(text, cells, "").lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let head: Vec<String> =
+        [lines(&report.source.model_line(), 10.5), lines(&report.caption(), 10.5)].concat();
+    let foot: Vec<String> = notes(report).iter().flat_map(|n| lines(n, 9.5)).collect();
     let legend = run_legend(report, grid.width);
     let bars_y = 44.0 + (head.len() + legend.len()) as f64 * LINE + 26.0;
     let label_rows = label_legend(report, grid.width);
@@ -102,12 +116,14 @@ pub fn draw(report: &EvalReport) -> Scene {
 
 fn notes(report: &EvalReport) -> Vec<String> {
     let mut out = String::from(
-        "Diamonds: AUC of the labels' log-ratio (50 % is chance, whatever the label bias). Dashes: share of the most \
-         frequent gold label, above, and of all gold labels, below.",
+        "Diamonds: AUC of the labels' log-ratio (50 % is chance, whatever the label bias). Dashes, above: share of \
+         the most frequent gold label; below: shares of the gold labels.",
     );
     if report.summary.runs.len() > 1 {
-        out += " Stars: * p < .05, ** p < .01 against the first run (exact McNemar test). Whiskers: 95 % interval of the \
-                mean's change.";
+        out += " Stars: * p < .05, ** p < .01 against the first run (exact McNemar test).";
+        if report.shown_langs().len() != 1 {
+            out += " Whiskers: 95 % interval of the mean's change.";
+        }
     }
     let (done, of) = report.progress();
     if done < of {
@@ -145,7 +161,8 @@ fn entry_width(name: &str) -> f64 {
 
 fn run_legend(report: &EvalReport, width: f64) -> Vec<Vec<Entry>> {
     let name = |(r, run): (usize, &crate::eval::RunSummary)| {
-        let mean = run.mean.map_or(String::new(), |m| format!(" (mean {:.1} %)", 100.0 * m));
+        let what = if report.summary.languages == 1 { "" } else { "mean " };
+        let mean = run.mean.map_or(String::new(), |m| format!(" ({what}{:.1} %)", 100.0 * m));
         (run_colour(r), format!("{}{mean}", fit(report.run_name(r), 40)))
     };
     rows(report.summary.runs.iter().enumerate().map(name).collect(), width)
@@ -168,24 +185,19 @@ fn entries(scene: &mut Scene, rows: &[Vec<Entry>], y: f64) {
     }
 }
 
-fn panel(grid: &Grid, y: f64, h: f64) -> Panel {
-    Panel { x: LEFT, y, w: grid.width, h, x_range: (0.0, grid.width), y_range: (0.0, 100.0) }
+fn panel(w: f64, y: f64, h: f64) -> Panel {
+    Panel { x: LEFT, y, w, h, x_range: (0.0, w), y_range: (0.0, 100.0) }
 }
 
-fn group_names(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64, mean: bool) {
-    let font = Font::new(10.5).anchor(Anchor::Middle);
+fn group_names(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
     for (g, lang) in grid.langs.iter().enumerate() {
         let x = LEFT + grid.left(g) + grid.group() / 2.0;
-        scene.text((x, y), &fit(report.code(*lang), 8), font);
-    }
-    if mean {
-        let x = LEFT + grid.left(grid.langs.len()) + grid.group() / 2.0;
-        scene.text((x, y), "mean", font.bold());
+        scene.text((x, y), &fit(report.code(*lang), 8), Font::new(10.5).anchor(Anchor::Middle));
     }
 }
 
 fn bars(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
-    let panel = panel(grid, y, BARS_H);
+    let panel = panel(grid.width, y, BARS_H);
     let labels = Labels { title: "Accuracy", y: "per cent", y_ticks: true, ..Labels::default() };
     panel.draw(scene, &[], &[0.0, 20.0, 40.0, 60.0, 80.0, 100.0], labels);
     for (g, lang) in grid.langs.iter().enumerate() {
@@ -199,29 +211,41 @@ fn bars(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
             across(scene, grid, &panel, g, 100.0 * most);
         }
     }
-    let x = grid.left(grid.langs.len());
-    let (top, bottom) = (panel.at(x - MEAN_GAP / 2.0, 100.0), panel.at(x - MEAN_GAP / 2.0, 0.0));
-    scene.line(top, bottom, Stroke { dash: "2 2.5", ..Stroke::new("#9aa0a6", 0.8) });
-    mean_bars(scene, report, grid, &panel);
-    group_names(scene, report, grid, y + BARS_H + 15.0, true);
+    group_names(scene, report, grid, y + BARS_H + 15.0);
+    if grid.has_mean() {
+        let x = grid.langs_width;
+        let stroke = Stroke { dash: "2 2.5", ..Stroke::new("#9aa0a6", 0.8) };
+        scene.line(panel.at(x, 100.0), panel.at(x, 0.0), stroke);
+        mean_bars(scene, report, grid, &panel);
+        let at = (LEFT + grid.mean() + grid.group() / 2.0, y + BARS_H + 15.0);
+        scene.text(at, "mean", Font::new(10.5).anchor(Anchor::Middle).bold());
+    }
 }
 
-fn bar(scene: &mut Scene, grid: &Grid, panel: &Panel, x: f64, share: f64, colour: &str) {
+fn bar(scene: &mut Scene, grid: &Grid, panel: &Panel, x: f64, (run, share): (usize, f64)) {
     let (left, top) = panel.at(x, 100.0 * share);
     // A hair of white between neighbours.
-    scene.rect(left + 0.5, top, grid.bar - 1.0, panel.y + panel.h - top, colour);
+    scene.rect(left + 0.5, top, grid.bar - 1.0, panel.y + panel.h - top, run_colour(run));
+    if grid.bar >= NUMBERED && share > 0.15 {
+        let font = Font::new(9.0).anchor(Anchor::Middle).colour("#ffffff");
+        // Above the stars; whiskers and diamonds are at the top.
+        scene.text((left + grid.bar / 2.0, panel.y + panel.h - 21.0), &format!("{:.1}", 100.0 * share), font);
+    }
 }
 
 fn lang_bar(scene: &mut Scene, grid: &Grid, panel: &Panel, x: f64, (run, cell): (usize, &LangSummary)) {
-    bar(scene, grid, panel, x, cell.accuracy(), run_colour(run));
+    bar(scene, grid, panel, x, (run, cell.accuracy()));
     let middle = x + grid.bar / 2.0;
     if let Some(auc) = cell.auc {
         diamond(scene, grid, panel.at(middle, 100.0 * auc));
     }
-    if let Some(mark) = cell.change.as_ref().map(significance).filter(|m| !m.is_empty()) {
-        let high = cell.auc.unwrap_or(0.0).max(cell.accuracy());
-        let (x, y) = panel.at(middle, 100.0 * high);
-        scene.text((x, (y - 3.0).max(panel.y + 9.0)), mark, Font::new(11.0).anchor(Anchor::Middle).bold());
+    // At the bar's foot, one above the other, where nothing else is.
+    let stars = cell.change.as_ref().map_or(0, |c| significance(c).len());
+    let colour = if cell.accuracy() > 0.1 { "#ffffff" } else { INK };
+    for i in 0..stars {
+        let (x, y) = panel.at(middle, 0.0);
+        let font = Font::new(12.0).anchor(Anchor::Middle).bold().colour(colour);
+        scene.text((x, y + 1.0 - 8.0 * i as f64), "*", font);
     }
 }
 
@@ -232,11 +256,11 @@ fn diamond(scene: &mut Scene, grid: &Grid, at: (f64, f64)) {
 fn mean_bars(scene: &mut Scene, report: &EvalReport, grid: &Grid, panel: &Panel) {
     let first = report.summary.runs.first().and_then(|r| r.mean);
     for (r, run) in report.summary.runs.iter().enumerate() {
-        let x = grid.left(grid.langs.len()) + r as f64 * grid.bar;
+        let x = grid.mean() + r as f64 * grid.bar;
         let Some(mean) = run.mean else { continue };
-        bar(scene, grid, panel, x, mean, run_colour(r));
+        bar(scene, grid, panel, x, (r, mean));
         if let (Some(change), Some(first)) = (&run.change, first) {
-            let end = |by: f64| panel.at(x + grid.bar / 2.0, 100.0 * (first + by).clamp(0.0, 1.0));
+            let end = |by: f64| panel.at(x + grid.bar * 0.28, 100.0 * (first + by).clamp(0.0, 1.0));
             let (low, high) = (end(change.low), end(change.high));
             let stroke = Stroke::new(INK, 1.1);
             scene.line(low, high, stroke);
@@ -245,7 +269,7 @@ fn mean_bars(scene: &mut Scene, report: &EvalReport, grid: &Grid, panel: &Panel)
             }
         }
         if let Some(auc) = run.mean_auc {
-            diamond(scene, grid, panel.at(x + grid.bar / 2.0, 100.0 * auc));
+            diamond(scene, grid, panel.at(x + grid.bar * if r > 0 { 0.7 } else { 0.5 }, 100.0 * auc));
         }
     }
 }
@@ -254,8 +278,8 @@ fn mean_bars(scene: &mut Scene, report: &EvalReport, grid: &Grid, panel: &Panel)
 fn across(scene: &mut Scene, grid: &Grid, panel: &Panel, group: usize, value: f64) {
     let x = grid.left(group);
     let (from, to) = (panel.at(x - 2.5, value), panel.at(x + grid.group() + 2.5, value));
-    scene.line(from, to, Stroke::new("#ffffff", 2.2));
-    scene.line(from, to, Stroke { dash: "3 2", ..Stroke::new(INK, 1.1) });
+    scene.line(from, to, Stroke::new("#ffffff", 1.2));
+    scene.line(from, to, Stroke { dash: "3 2", ..Stroke::new(INK, 1.2) });
 }
 
 /// Share of each gold label.
@@ -265,7 +289,7 @@ fn gold_shares(cell: &LangSummary) -> Vec<f64> {
 }
 
 fn shares(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
-    let panel = panel(grid, y, SHARES_H);
+    let panel = panel(grid.langs_width, y, SHARES_H);
     let labels = Labels { y: "per cent", y_ticks: true, ..Labels::default() };
     panel.draw(scene, &[], &[0.0, 25.0, 50.0, 75.0, 100.0], labels);
     let above = y - 8.0 - label_legend(report, grid.width).len() as f64 * LINE - 8.0;
@@ -282,8 +306,9 @@ fn shares(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
                 scene.rect(left + 0.5, top, grid.bar - 1.0, h, LABELS[label % LABELS.len()]);
                 below += share;
             }
-            // Which run this is.
-            scene.rect(panel.x + x + 0.5, y + SHARES_H + 2.0, grid.bar - 1.0, 3.5, run_colour(r));
+            if grid.runs > 1 {
+                scene.rect(panel.x + x + 0.5, y + SHARES_H + 2.0, grid.bar - 1.0, 3.5, run_colour(r));
+            }
         }
         let Some(cell) = (0..grid.runs).find_map(|r| report.cell(r, *lang)) else { continue };
         let mut below = 0.0;
@@ -292,5 +317,5 @@ fn shares(scene: &mut Scene, report: &EvalReport, grid: &Grid, y: f64) {
             across(scene, grid, &panel, g, 100.0 * below);
         }
     }
-    group_names(scene, report, grid, y + SHARES_H + 19.0, false);
+    group_names(scene, report, grid, y + SHARES_H + 19.0);
 }
