@@ -76,7 +76,7 @@ fn help_of_every_command() {
 
 #[test]
 fn wrong_usage_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&["lens"], &["--text", "--task"]),
         (&["lens", "--text", "a", "--task", "sentiment"], &["cannot be used with"]),
         (&["lens", "--text", "a", "--device", "gpu"], &["gpu", "cuda:N"]),
