@@ -76,7 +76,7 @@ fn help_of_every_command() {
 
 #[test]
 fn wrong_usage_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&["lens"], &["--text", "--task"]),
         (&["lens", "--text", "a", "--task", "sentiment"], &["cannot be used with"]),
         (&["lens", "--text", "a", "--device", "gpu"], &["gpu", "cuda:N"]),
@@ -85,6 +85,7 @@ fn wrong_usage_is_status_2_and_says_what_is_right() {
         (&["lens", "--text", "a", "--top", "0"], &["\"0\"", "1 to 1000"]),
         (&["lens", "--text", ""], &["empty"]),
         (&["lens", "--text", "a", "--out", "r.pdf"], &[".pdf", ".json .csv .md .svg .png"]),
+        (&["lens", "--text", "a", "--out", "r.tex"], &["no .tex form", ".json .csv .md .svg .png"]),
         (&["lens", "--task", "sentiment", "--lang", "xx"], &["xx", "en"]),
         (&["pca", "--langs", ","], &["language"]),
         (&["lens", "--text", "a", "--limit", "3"], &["--limit"]),

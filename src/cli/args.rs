@@ -73,7 +73,7 @@ pub struct Output {
     /// Print one JSON document instead of tables
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Also write the result to FILE: .json .csv .md .svg .png
+    /// Also write the result to FILE: .json .csv .md .tex (eval only) .svg .png
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// No progress bar and no notes on stderr

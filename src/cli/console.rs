@@ -24,11 +24,19 @@ pub struct Console {
 }
 
 impl Console {
-    /// Opens the log file and prepares the result's file.
+    /// Opens the log file and prepares the result's file, in one of the formats that every result has.
     ///
     /// # Errors
     /// Usage for an unknown extension of `--out`; Failed where a file cannot be written.
     pub fn open(output: &Output) -> Result<Self> {
+        Self::open_for(output, &Format::COMMON)
+    }
+
+    /// As [`Console::open`], for a result that has these formats.
+    ///
+    /// # Errors
+    /// As [`Console::open`].
+    pub fn open_for(output: &Output, formats: &[Format]) -> Result<Self> {
         let open_log = |path: &std::path::PathBuf| {
             let file = File::options().create(true).append(true).open(path);
             file.with_context(|| format!("--log {}: cannot be written", path.display()))
@@ -42,7 +50,7 @@ impl Console {
         let mut console = Self {
             json: output.json,
             quiet: output.quiet,
-            out: output.out.as_deref().map(OutFile::prepare).transpose()?,
+            out: output.out.as_deref().map(|path| OutFile::prepare(path, formats)).transpose()?,
             log: output.log.as_ref().map(open_log).transpose()?,
             bar,
             stage: String::new(),

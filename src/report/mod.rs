@@ -1,9 +1,11 @@
-//! Answers as documents: JSON, CSV, Markdown, terminal tables, SVG and PNG.
+//! Answers as documents: JSON, CSV, Markdown, LaTeX, terminal tables, SVG and PNG.
 //!
-//! One struct per answer type ([`lens::LensReport`], [`curves::CurvesReport`], [`pca::PcaReport`]), each with
-//! one method per format through [`Report`]. Nothing here computes with a model or knows a terminal.
+//! One struct per answer type ([`lens::LensReport`], [`curves::CurvesReport`], [`pca::PcaReport`],
+//! [`eval::EvalReport`]), each with one method per format through [`Report`]. Nothing here computes with a model or
+//! knows a terminal.
 
 pub mod curves;
+pub mod eval;
 pub mod json;
 pub mod lens;
 pub mod output;
@@ -21,7 +23,7 @@ mod tests;
 pub use output::{Format, OutFile};
 
 use crate::engine::protocol::{AdapterInfo, ModelInfo, RunId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use plot::scene::Scene;
 
 /// What a result can be turned into.
@@ -34,6 +36,13 @@ pub trait Report {
     fn markdown(&self) -> String;
     /// Tables for a terminal of `width` columns.
     fn text(&self, width: usize) -> String;
+    /// A LaTeX table, for the results that have one ([`Format::Tex`]).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for all others.
+    fn tex(&self) -> Result<String> {
+        Err(Error::usage("this result has no .tex form; use .json .csv .md .svg or .png"))
+    }
     /// The picture that SVG and PNG are made from.
     fn picture(&self) -> Scene;
 
@@ -46,6 +55,7 @@ pub trait Report {
             Format::Json => self.json()?.into_bytes(),
             Format::Csv => self.csv()?.into_bytes(),
             Format::Markdown => self.markdown().into_bytes(),
+            Format::Tex => self.tex()?.into_bytes(),
             Format::Svg => self.picture().svg().into_bytes(),
             Format::Png => plot::png::png(&self.picture().svg(), plot::png::SCALE)?,
         })

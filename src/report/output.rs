@@ -11,34 +11,45 @@ pub enum Format {
     Json,
     Csv,
     Markdown,
+    /// A LaTeX table; evaluations only.
+    Tex,
     Svg,
     Png,
 }
 
 impl Format {
-    /// The format that a path's extension names, in any case.
+    /// Every format, in the order in which they are named to the user.
+    pub const ALL: [Self; 6] = [Self::Json, Self::Csv, Self::Markdown, Self::Tex, Self::Svg, Self::Png];
+    /// The formats of every command's result.
+    pub const COMMON: [Self; 5] = [Self::Json, Self::Csv, Self::Markdown, Self::Svg, Self::Png];
+
+    /// The file extension, with its dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Json => ".json",
+            Self::Csv => ".csv",
+            Self::Markdown => ".md",
+            Self::Tex => ".tex",
+            Self::Svg => ".svg",
+            Self::Png => ".png",
+        }
+    }
+
+    /// The format that a path's extension names, in any case, if it is one of `formats`.
     ///
     /// # Errors
-    /// [`Error::Usage`] that lists the known extensions.
-    pub fn from_path(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        Ok(match extension.as_deref() {
-            Some("json") => Self::Json,
-            Some("csv") => Self::Csv,
-            Some("md") => Self::Markdown,
-            Some("svg") => Self::Svg,
-            Some("png") => Self::Png,
-            other => {
-                let what = match other {
-                    Some(e) => format!("the extension .{e} names no format that polylens writes"),
-                    None => "its name has no extension to choose the format by".into(),
-                };
-                return Err(Error::Usage(format!(
-                    "--out {}: {what}; use one of .json .csv .md .svg .png",
-                    path.display()
-                )));
-            }
-        })
+    /// [`Error::Usage`] that lists the extensions of `formats`.
+    pub fn from_path(path: &Path, formats: &[Self]) -> Result<Self> {
+        let extension = path.extension().map(|e| format!(".{}", e.to_string_lossy().to_lowercase()));
+        let named = Self::ALL.into_iter().find(|f| extension.as_deref() == Some(f.extension()));
+        let what = match (named, extension) {
+            (Some(format), _) if formats.contains(&format) => return Ok(format),
+            (Some(format), _) => format!("this command's result has no {} form", format.extension()),
+            (None, Some(e)) => format!("the extension {e} names no format that polylens writes"),
+            (None, None) => "its name has no extension to choose the format by".into(),
+        };
+        let list: Vec<&str> = formats.iter().map(|f| f.extension()).collect();
+        Err(Error::Usage(format!("--out {}: {what}; use one of {}", path.display(), list.join(" "))))
     }
 }
 
@@ -51,12 +62,13 @@ pub struct OutFile {
 }
 
 impl OutFile {
-    /// Checks the extension and that the file can be made, by making its temporary neighbour.
+    /// Checks that the extension is that of one of `formats` and that the file can be made, by making its temporary
+    /// neighbour.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown extension, [`Error::Failed`] where nothing can be written.
-    pub fn prepare(path: &Path) -> Result<Self> {
-        let format = Format::from_path(path)?;
+    /// [`Error::Usage`] for another extension, [`Error::Failed`] where nothing can be written.
+    pub fn prepare(path: &Path, formats: &[Format]) -> Result<Self> {
+        let format = Format::from_path(path, formats)?;
         let shown = path.display();
         if path.is_dir() {
             crate::fail!("--out {shown}: this is a directory; name a file in it");
@@ -71,11 +83,8 @@ impl OutFile {
                 dir.display()
             );
         }
-        let temporary = tempfile::Builder::new()
-            .prefix(".polylens-")
-            .suffix(".part")
-            .tempfile_in(dir)
-            .with_context(|| format!("--out {shown}: cannot write in {}", dir.display()))?;
+        let temporary =
+            temporary(dir).with_context(|| format!("--out {shown}: cannot write in {}", dir.display()))?;
         Ok(Self { path: path.to_owned(), format, temporary })
     }
 
@@ -91,17 +100,32 @@ impl OutFile {
     ///
     /// # Errors
     /// When the disk is full or the place has become unwritable; nothing half-written stays behind.
-    pub fn write(mut self, bytes: &[u8]) -> Result<()> {
-        let shown = self.path.display().to_string();
-        self.temporary.write_all(bytes).with_context(|| format!("cannot write {shown}"))?;
-        self.temporary.as_file().sync_all().with_context(|| format!("cannot write {shown}"))?;
-        readable_for_all(self.temporary.as_file());
-        self.temporary
-            .persist(&self.path)
-            .map_err(|e| e.error)
-            .with_context(|| format!("cannot write {shown}"))?;
-        Ok(())
+    pub fn write(self, bytes: &[u8]) -> Result<()> {
+        persist(self.temporary, &self.path, bytes)
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
+}
+
+/// Writes a file that is complete or not there at all, replacing an older one. Its directory must be there.
+///
+/// # Errors
+/// When it cannot be written, naming it.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    temporary(dir)
+        .and_then(|temporary| persist(temporary, path, bytes))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn temporary(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".polylens-").suffix(".part").tempfile_in(dir)
+}
+
+fn persist(mut temporary: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    readable_for_all(temporary.as_file());
+    temporary.persist(path).map(drop).map_err(|e| e.error)
 }
 
 /// Temporary files are private (0600); a result gets the permissions that the user's umask gives new files.
@@ -128,13 +152,22 @@ mod tests {
 
     #[test]
     fn formats_by_extension() {
-        assert_eq!(Format::from_path(Path::new("a/b.JSON")).unwrap(), Format::Json);
-        assert_eq!(Format::from_path(Path::new("x.tar.md")).unwrap(), Format::Markdown);
+        let all = |path: &str| Format::from_path(Path::new(path), &Format::ALL);
+        assert_eq!(all("a/b.JSON").unwrap(), Format::Json);
+        assert_eq!(all("x.tar.md").unwrap(), Format::Markdown);
+        assert_eq!(all("t.tex").unwrap(), Format::Tex);
         for bad in ["a.pdf", "noext", ".svg"] {
-            let e = Format::from_path(Path::new(bad)).unwrap_err();
+            let e = all(bad).unwrap_err();
             assert_eq!(e.exit_code(), 2);
-            assert!(e.to_string().contains(".json .csv .md .svg .png"), "{e}");
+            assert!(e.to_string().contains(".json .csv .md .tex .svg .png"), "{e}");
         }
+    }
+
+    #[test]
+    fn a_format_of_other_commands_is_refused_with_those_of_this_one() {
+        let e = OutFile::prepare(Path::new("no/such/t.tex"), &Format::COMMON).unwrap_err();
+        assert_eq!(e.exit_code(), 2);
+        assert!(e.to_string().contains("no .tex form; use one of .json .csv .md .svg .png"), "{e}");
     }
 
     #[test]
@@ -142,9 +175,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.json");
         std::fs::write(&path, "old").unwrap();
-        drop(OutFile::prepare(&path).unwrap());
+        drop(OutFile::prepare(&path, &Format::ALL).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
-        OutFile::prepare(&path).unwrap().write(b"new").unwrap();
+        OutFile::prepare(&path, &Format::ALL).unwrap().write(b"new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     }
@@ -152,11 +185,11 @@ mod tests {
     #[test]
     fn unwritable_is_said_before() {
         let dir = tempfile::tempdir().unwrap();
-        let e = OutFile::prepare(&dir.path().join("no/such/r.csv")).unwrap_err();
+        let e = OutFile::prepare(&dir.path().join("no/such/r.csv"), &Format::ALL).unwrap_err();
         assert_eq!(e.exit_code(), 1);
         assert!(e.to_string().contains("no/such") && e.to_string().contains("create it"), "{e}");
         let sub = dir.path().join("d.svg");
         std::fs::create_dir(&sub).unwrap();
-        assert!(OutFile::prepare(&sub).unwrap_err().to_string().contains("is a directory"));
+        assert!(OutFile::prepare(&sub, &Format::ALL).unwrap_err().to_string().contains("is a directory"));
     }
 }

@@ -63,6 +63,28 @@ pub fn fit(text: &str, cells: usize) -> String {
     out
 }
 
+/// The words on lines of at most `cells` cells (a longer word has a line of its own); lines after the first begin with
+/// `indent`. With a final newline.
+pub fn wrap(text: &str, cells: usize, indent: &str) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let w = width(word);
+        if used > 0 && used + 1 + w > cells {
+            out.push('\n');
+            out.push_str(indent);
+            used = width(indent);
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += w;
+    }
+    out.push('\n');
+    out
+}
+
 /// A probability in five characters, so that small ones stay readable: `0.873`, `4e-05`.
 pub fn probability(p: f32) -> String {
     if !p.is_finite() {
@@ -96,6 +118,13 @@ mod tests {
         assert_eq!(fit("积极", 4), "积极");
         assert_eq!(fit("ที่นี่มี", 2), "ที่…");
         assert_eq!(fit("abc", 0), "");
+    }
+
+    #[test]
+    fn words_are_wrapped_by_cells() {
+        assert_eq!(wrap("a 积极 bc d", 6, "  "), "a 积极\n  bc d\n");
+        assert_eq!(wrap("longer than", 3, ""), "longer\nthan\n");
+        assert_eq!(wrap("", 10, ""), "\n");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod axis;
 pub mod curves;
+pub mod eval;
 pub mod lens;
 pub mod palette;
 pub mod pca;
