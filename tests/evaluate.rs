@@ -157,7 +157,7 @@ fn an_answer_depends_on_its_query_alone() {
                     single.evaluate(&plan, &sets, &[(r, lang, slot)], &Cancel::new(), on).unwrap();
                     let with = together.record(usize::from(r.is_some()), lang, slot).unwrap();
                     // To the last bit: what a stopped run goes on with, or another job of an array computes, is the same.
-                    assert_eq!(alone, [with.clone()], "{model} {score:?}");
+                    assert_eq!(alone, std::slice::from_ref(with), "{model} {score:?}");
                 }
             }
         }

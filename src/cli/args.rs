@@ -2,7 +2,8 @@
 
 use super::values;
 use crate::app::ThemeKind;
-use crate::engine::protocol::{DType, DeviceChoice, Pooling, Protocol, Style};
+use crate::engine::protocol::{DType, DeviceChoice, Pooling, Protocol, Score, Style};
+use crate::eval::part::Shard;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub enum Command {
     Lens(Box<Lens>),
     /// Joint PCA of languages with Pearson, CKA, cosine gap and MEXA, per layer
     Pca(Box<Pca>),
+    /// Accuracy by constrained decoding: languages x models and adapters
+    Eval(Box<Eval>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
     /// List, show and check tasks
@@ -167,6 +170,61 @@ const LENS_EXAMPLES: &str = "Examples:
   polylens lens --text 'The capital of France is' --top 5 --track Paris
   polylens lens --task sentiment --lang zh --limit 8 --out curves.svg
   polylens lens --task sentiment --langs en,th,sw --adapter my-adapter --json";
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EVAL_EXAMPLES)]
+pub struct Eval {
+    /// Task: an ID of `polylens tasks list`, or a .toml file
+    #[arg(long, value_name = "ID|FILE", default_value = "sentiment")]
+    pub task: String,
+    /// Languages, or `all`
+    #[arg(long, value_name = "LANG,…|all", default_value = "all", help_heading = "Prompts")]
+    pub langs: String,
+    /// One language alone
+    #[arg(long, value_name = "LANG", conflicts_with = "langs", help_heading = "Prompts")]
+    pub lang: Option<String>,
+    /// Style of the answers: labels in English, in the language, or unrelated words
+    #[arg(long, value_name = "STYLE", default_value = "english", value_parser = values::style(), help_heading = "Prompts")]
+    pub style: Style,
+    /// At most N items a language
+    #[arg(long, value_name = "N", value_parser = values::limit, help_heading = "Prompts")]
+    pub limit: Option<usize>,
+    /// Own items instead of the task's: JSON array, JSON Lines or CSV; `{lang}` in the name stands for the language
+    #[arg(long, value_name = "FILE", help_heading = "Prompts")]
+    pub items: Option<String>,
+    /// A label's score: probability of its token set, or log-likelihood of the whole label
+    #[arg(long, value_name = "SCORE", default_value = "prefix-set", value_parser = super::eval::score())]
+    pub score: Score,
+    /// Definitions where the paper's code and the cleaner way differ (paper: shared tokens stay in the sets)
+    #[arg(long, value_name = "PROTOCOL", default_value = "default", value_parser = values::protocol())]
+    pub protocol: Protocol,
+    /// Seed of the bootstrap intervals
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Compute every answer anew instead of going on with those kept from before
+    #[arg(long)]
+    pub fresh: bool,
+    /// Also write items as lm-evaluation-harness does: DIR/RUN/samples_TASK_LANG.jsonl
+    #[arg(long, value_name = "DIR", conflicts_with = "shard")]
+    pub samples: Option<PathBuf>,
+    /// Compute only part I of N (from 1), for the jobs of an array; writes a part to be merged
+    #[arg(long, value_name = "I/N", value_parser = super::eval::shard, help_heading = "Parts")]
+    pub shard: Option<Shard>,
+    /// Join the parts that --shard wrote; needs no model
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "shard", help_heading = "Parts")]
+    pub merge: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+const EVAL_EXAMPLES: &str = "Examples:
+  polylens eval --task sentiment --limit 8
+  polylens eval --task nli --langs en,zh,sw --adapter my-adapter --out table.tex
+  polylens eval --task my.toml --items 'data/test_{lang}.json' --score loglik --json
+  polylens eval --shard 3/8 --out part-3.json      (one of eight jobs)
+  polylens eval --merge part-*.json --out all.json (afterwards)";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = PCA_EXAMPLES)]

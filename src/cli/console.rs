@@ -131,6 +131,22 @@ impl Console {
         print(&text)
     }
 
+    /// Writes a document that has one form only to the result's file, or prints it where none was named; `said`
+    /// is told in the first case.
+    ///
+    /// # Errors
+    /// As [`Console::finish`].
+    pub fn finish_document(mut self, text: &str, said: impl FnOnce() -> String) -> Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let Some(out) = self.out.take() else { return print(text) };
+        let path = out.path().display().to_string();
+        out.write(text.as_bytes())?;
+        self.note(&format!("wrote {path}, {}", said()));
+        Ok(())
+    }
+
     /// Says which characters of a picture no font on this machine can draw.
     fn missing_glyphs(&mut self, report: &dyn Report) {
         let missing = crate::report::plot::png::missing_glyphs(report.picture().words());

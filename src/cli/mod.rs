@@ -5,6 +5,7 @@ mod args;
 mod completions;
 mod console;
 mod doctor;
+mod eval;
 mod explore;
 mod interrupt;
 mod lens;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Explore(args)) => explore::run(*args),
         Some(Command::Lens(args)) => lens::run(&args),
         Some(Command::Pca(args)) => pca::run(&args),
+        Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

@@ -108,7 +108,7 @@ fn bounded(text: &str, low: usize, high: usize, what: &str) -> Result<usize, Str
 }
 
 /// A parser of named values that help texts and completions can list.
-fn named<T: Copy + Send + Sync + 'static>(
+pub fn named<T: Copy + Send + Sync + 'static>(
     all: &'static [(&'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|(name, _)| *name)).map(|name| {

@@ -31,7 +31,7 @@ const ROWS: usize = 128;
 pub fn available() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        let wanted = std::env::var("POLYLENS_SIMD").map_or(true, |asked| asked == "amx");
+        let wanted = std::env::var("POLYLENS_SIMD").is_ok_and(|asked| asked == "amx");
         wanted && is_x86_feature_detected!("avx512f") && processor_has_tiles() && permitted()
     })
 }
@@ -98,7 +98,8 @@ impl Packed {
                 // A second half without tokens is never multiplied.
                 if column < tokens {
                     let source = x.flat()[k * x.stride() + from + column..].as_ptr();
-                    let to = |part: usize| to.get().wrapping_add((at * 6 + part * 2 + half) * row).cast::<u8>();
+                    let to =
+                        |part: usize| to.get().wrapping_add((at * 6 + part * 2 + half) * row).cast::<u8>();
                     // SAFETY: the rows k.. below `x.rows()` hold 16 floats from that column (rows are whole vectors),
                     // the three tiles lie in `tiles` and belong to this call; the caller of `available` has AVX-512.
                     unsafe { cut_tokens(source, x.stride(), DEEP.min(x.rows() - k), [to(0), to(1), to(2)]) };
@@ -142,11 +143,16 @@ unsafe fn cut_tokens(x: *const f32, stride: usize, rows: usize, to: [*mut u8; 3]
     for pair in 0..DEEP / 2 {
         let load = |k: usize| {
             // SAFETY: the caller's.
-            if k < rows { unsafe { _mm512_loadu_ps(x.wrapping_add(k * stride)) } } else { _mm512_setzero_ps() }
+            if k < rows {
+                unsafe { _mm512_loadu_ps(x.wrapping_add(k * stride)) }
+            } else {
+                _mm512_setzero_ps()
+            }
         };
         let (even, odd) = (cut(load(2 * pair)), cut(load(2 * pair + 1)));
         for part in 0..3 {
-            let both = _mm512_or_si512(_mm512_srli_epi32::<16>(even[part]), _mm512_and_si512(odd[part], upper));
+            let both =
+                _mm512_or_si512(_mm512_srli_epi32::<16>(even[part]), _mm512_and_si512(odd[part], upper));
             // SAFETY: the caller's.
             unsafe { _mm512_storeu_si512(to[part].wrapping_add(pair * 64).cast(), both) };
         }
@@ -159,7 +165,14 @@ unsafe fn cut_tokens(x: *const f32, stride: usize, rows: usize, to: [*mut u8; 3]
 /// # Safety
 /// `rows` x `depth` floats must be readable, `parts` tiles writable from `to` on, `step` bytes apart; AVX-512.
 #[target_feature(enable = "avx512f")]
-unsafe fn cut_weights(w: *const f32, stride: usize, (rows, depth): (usize, usize), parts: usize, to: *mut u8, step: usize) {
+unsafe fn cut_weights(
+    w: *const f32,
+    stride: usize,
+    (rows, depth): (usize, usize),
+    parts: usize,
+    to: *mut u8,
+    step: usize,
+) {
     let mask = |from: usize| -> __mmask16 {
         let there = depth.saturating_sub(from).min(16);
         ((1u32 << there) - 1) as __mmask16
@@ -217,7 +230,9 @@ pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
         for from in (0..x.deep).step_by(deep) {
             let count = deep.min(x.deep - from);
-            let place = |row: usize, k: usize| base.wrapping_add(((row / 2 * count + k) * parts * 2 + row % 2) * TILE);
+            let place = |row: usize, k: usize| {
+                base.wrapping_add(((row / 2 * count + k) * parts * 2 + row % 2) * TILE)
+            };
             let depth = (w.inp - from * DEEP).min(count * DEEP);
             for t in 0..tall {
                 let first = rows.start + t * TALL;
@@ -226,7 +241,9 @@ pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
                 for k in 0..count {
                     let size = (there, DEEP.min(depth - k * DEEP));
                     // SAFETY: the source holds `there` rows of `depth` floats; the tiles lie within `cut`.
-                    unsafe { cut_weights(source.wrapping_add(k * DEEP), stride, size, parts, place(t, k), 2 * TILE) };
+                    unsafe {
+                        cut_weights(source.wrapping_add(k * DEEP), stride, size, parts, place(t, k), 2 * TILE)
+                    };
                 }
             }
             for chunk in (0..count).step_by(CHUNK) {
@@ -258,7 +275,14 @@ pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
 }
 
 /// `depth` numbers of `count` rows as f32: where they lie, or widened into `wide`.
-fn widened(w: &CpuWeight, first: usize, count: usize, from: usize, depth: usize, wide: &mut Vec<f32>) -> (*const f32, usize) {
+fn widened(
+    w: &CpuWeight,
+    first: usize,
+    count: usize,
+    from: usize,
+    depth: usize,
+    wide: &mut Vec<f32>,
+) -> (*const f32, usize) {
     if w.format == Format::F32 {
         return (w.bytes()[(first * w.inp + from) * 4..].as_ptr().cast(), w.inp);
     }
@@ -342,9 +366,15 @@ impl Step {
         unsafe {
             if self.add {
                 tile!(load 0, y, row);
-                if WIDE2 { tile!(load 1, right, row); }
-                if TALL2 { tile!(load 2, below, row); }
-                if TALL2 && WIDE2 { tile!(load 3, corner, row); }
+                if WIDE2 {
+                    tile!(load 1, right, row);
+                }
+                if TALL2 {
+                    tile!(load 2, below, row);
+                }
+                if TALL2 && WIDE2 {
+                    tile!(load 3, corner, row);
+                }
             } else {
                 tile!(zero 0);
                 tile!(zero 1);
@@ -371,9 +401,15 @@ impl Step {
                 }
             }
             tile!(store 0, y, row);
-            if WIDE2 { tile!(store 1, right, row); }
-            if TALL2 { tile!(store 2, below, row); }
-            if TALL2 && WIDE2 { tile!(store 3, corner, row); }
+            if WIDE2 {
+                tile!(store 1, right, row);
+            }
+            if TALL2 {
+                tile!(store 2, below, row);
+            }
+            if TALL2 && WIDE2 {
+                tile!(store 3, corner, row);
+            }
         }
     }
 
@@ -382,7 +418,9 @@ impl Step {
         // SAFETY: the caller's.
         unsafe {
             tile!(load 4, w, 64usize);
-            if TALL2 { tile!(load 5, w.wrapping_add(TILE), 64usize); }
+            if TALL2 {
+                tile!(load 5, w.wrapping_add(TILE), 64usize);
+            }
         }
     }
 
@@ -391,7 +429,9 @@ impl Step {
         // SAFETY: the caller's.
         unsafe {
             tile!(load 6, x, 64usize);
-            if WIDE2 { tile!(load 7, x.wrapping_add(self.x_step), 64usize); }
+            if WIDE2 {
+                tile!(load 7, x.wrapping_add(self.x_step), 64usize);
+            }
         }
     }
 
@@ -400,9 +440,15 @@ impl Step {
         // SAFETY: the caller's.
         unsafe {
             tile!(dot 0, 4, 6);
-            if WIDE2 { tile!(dot 1, 4, 7); }
-            if TALL2 { tile!(dot 2, 5, 6); }
-            if TALL2 && WIDE2 { tile!(dot 3, 5, 7); }
+            if WIDE2 {
+                tile!(dot 1, 4, 7);
+            }
+            if TALL2 {
+                tile!(dot 2, 5, 6);
+            }
+            if TALL2 && WIDE2 {
+                tile!(dot 3, 5, 7);
+            }
         }
     }
 }
