@@ -212,3 +212,28 @@ fn task_files_are_checked() {
     assert!(said.contains("--items"), "{said}");
     expect(1, &["tasks", "check", "/no/such.toml"]);
 }
+
+#[test]
+fn every_faulty_row_is_named_and_label_words_are_tried_on_a_vocabulary() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let toml = "id = \"x\"\nlabels = [\"good\", \"goodness\"]\nfields = [\"input\"]\nseparator = \"\\n\"\n\
+                [languages.en]\nitem = \"{input}: \\\"{answer}\\\"\"\nshots = []\n\
+                labels = { good = \"good\", goodness = \"goodness\" }\n";
+    std::fs::write(path("x.toml"), toml).unwrap();
+    let rows = "{\"input\":\"a\",\"answer\":\"good\"}\n{\"text\":\"b\",\"answer\":\"good\"}\n{\"input\":\"c\",\"answer\":\"bad\"}\n[1]\nnot json\n";
+    std::fs::write(path("items.jsonl"), rows).unwrap();
+    let (_, stderr) = expect(1, &["tasks", "check", &path("x.toml"), "--items", &path("items.jsonl")]);
+    for what in [
+        "has 4 faults",
+        "row 2 (line 2): there is no \"input\"",
+        "row 3 (line 3): the answer \"bad\"",
+        "row 4 (line 4)",
+        "row 5 (line 5)",
+    ] {
+        assert!(stderr.contains(what), "{what} is not in\n{stderr}");
+    }
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/gemma3");
+    let (stdout, _) = expect(0, &["tasks", "check", &path("x.toml"), "--model", model]);
+    assert!(stdout.contains("warnings") && stdout.contains("\"good\""), "{stdout}");
+}

@@ -305,6 +305,9 @@ pub enum TasksAction {
         /// Language(s) of the items: one, several, or all
         #[arg(long, value_name = "LANG,…|all", default_value = "all")]
         langs: String,
+        /// Also look at the label words with this model's vocabulary: which share tokens, which have none of their own
+        #[arg(long, value_name = "MODEL")]
+        model: Option<String>,
     },
 }
 

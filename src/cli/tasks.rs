@@ -19,7 +19,9 @@ pub fn run(args: Tasks) -> Result<()> {
     match args.action {
         TasksAction::List { json } => list(json),
         TasksAction::Show { task, lang, style, json } => show(&task, lang.as_deref(), style, json),
-        TasksAction::Check { task, items, langs } => check(&task, items.as_deref(), &langs),
+        TasksAction::Check { task, items, langs, model } => {
+            check(&task, items.as_deref(), &langs, model.as_deref())
+        }
     }
 }
 
@@ -125,16 +127,15 @@ fn example(source: &Source, code: &str, style: Style) -> Result<String> {
     Ok(tasks::prompt::prefix(task, language, style)? + &language.item.query(&values))
 }
 
-fn check(name: &str, items: Option<&str>, langs: &str) -> Result<()> {
+/// Faults of one file that are shown; the rest is counted.
+const SHOWN: usize = 40;
+
+fn check(name: &str, items: Option<&str>, langs: &str, model: Option<&str>) -> Result<()> {
     let path = Path::new(name);
     let is_bundled = BUNDLED.iter().any(|b| b.id == name);
     if path.exists() || !is_bundled {
         let faults = tasks::check(&Task::file_text(path)?, name);
-        if !faults.is_empty() {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let noun = if faults.len() == 1 { "fault" } else { "faults" };
-            return Err(Error::Failed(format!("{name} has {} {noun}\n{}", faults.len(), lines.join("\n"))));
-        }
+        refuse(name, faults.iter().map(ToString::to_string).collect())?;
     }
     let source = Source::find(name)?;
     let task = &source.task;
@@ -144,16 +145,63 @@ fn check(name: &str, items: Option<&str>, langs: &str) -> Result<()> {
         task.labels.len(),
         task.languages.len()
     );
+    let mut faults = Vec::new();
     if let Some(template) = items {
         let languages = prompts::languages(task, langs)?;
         tasks::items::check_template(template, languages.len())?;
         for language in languages {
-            let rows = source.rows(language, items, None)?;
-            // Every item must also make a prompt, in the style that every task has.
-            tasks::prompt::items(task, language, Style::Same, Protocol::Default, &rows)?;
-            let shown = tasks::items::path_of(template, &language.code);
-            out += &format!("{}: {} items in {}, no faults\n", shown.display(), rows.len(), language.code);
+            let file = tasks::items::path_of(template, &language.code);
+            let (sound, wrong) = tasks::items::check(task, language, &file)?;
+            if wrong.is_empty() {
+                out += &format!("{}: {sound} items in {}, no faults\n", file.display(), language.code);
+            }
+            faults.extend(wrong);
         }
     }
+    refuse(items.unwrap_or(name), faults)?;
+    if let Some(model) = model {
+        out += &words_in(task, langs, model)?;
+    }
     console::print(&out)
+}
+
+/// Fails where there are faults, with a line for each.
+fn refuse(what: &str, mut faults: Vec<String>) -> Result<()> {
+    let n = faults.len();
+    if n == 0 {
+        return Ok(());
+    }
+    let noun = if n == 1 { "fault" } else { "faults" };
+    faults.truncate(SHOWN);
+    let more = if n > SHOWN { format!("\n… and {} more", n - SHOWN) } else { String::new() };
+    Err(Error::Failed(format!("{what} has {n} {noun}\n{}{more}", faults.join("\n"))))
+}
+
+/// What a model's vocabulary makes of the label words: a warning for every collision, and for every word without a
+/// token of its own.
+fn words_in(task: &Task, langs: &str, model: &str) -> Result<String> {
+    let cancel = super::interrupt::cancel();
+    let found = crate::hub::resolve(model, &mut |_, _, _, _| {}, &cancel, true)?;
+    let tokenizer = crate::engine::load::tokenizer(&found.path)?;
+    let mut warnings: Vec<String> = Vec::new();
+    let mut checked = 0;
+    for language in prompts::languages(task, langs)? {
+        for style in [Style::English, Style::Same, Style::Agnostic] {
+            let Ok(words) = task.words(language, style) else { continue };
+            let sets = tasks::sets::label_sets(&tokenizer, words, Protocol::Default)?;
+            checked += 1;
+            for sentence in sets.warnings.into_iter().chain(sets.refused) {
+                // English and agnostic words are the same in all languages.
+                let place = if style == Style::Same { language.code.as_str() } else { style_name(style) };
+                let line = format!("{place}: {sentence}");
+                if !warnings.contains(&line) {
+                    warnings.push(line);
+                }
+            }
+        }
+    }
+    Ok(match warnings.len() {
+        0 => format!("{}: all labels can be told apart in {checked} sets of words\n", found.name),
+        n => format!("{}: {n} warnings\n{}\n", found.name, warnings.join("\n")),
+    })
 }

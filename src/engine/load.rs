@@ -78,6 +78,17 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
     Ok(Parts { decoder, tokenizer, pool, info })
 }
 
+/// A model's tokenizer alone, from a Hugging Face directory or a GGUF file.
+///
+/// # Errors
+/// What is wrong with which file.
+pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    match Checkpoint::open(path)?.gguf {
+        Some(gguf) => Tokenizer::from_gguf(&gguf, cache_dir().as_deref()),
+        None => Tokenizer::from_dir(path),
+    }
+}
+
 fn named(e: Error, path: &Path) -> Error {
     match e {
         Error::Failed(m) if !m.contains(&path.display().to_string()) => {

@@ -49,24 +49,66 @@ pub fn check_template(template: &str, languages: usize) -> Result<()> {
 /// [`Error::Failed`] naming the file (and the row): missing, too large, not UTF-8, of no known form, a missing
 /// field, an answer that is no label, or no items at all.
 pub fn load(task: &Task, language: &TaskLanguage, path: &Path, limit: Option<usize>) -> Result<Vec<Row>> {
-    let shown = path.display();
-    let meta = std::fs::metadata(path).with_context(|| format!("{shown} cannot be opened"))?;
-    if !meta.is_file() {
-        crate::fail!("{shown} is not a file; name a JSON, JSON Lines or CSV file");
+    let file = Text::open(path)?;
+    parse(task, language, file.text()?, file.delimiter, &file.shown, limit)
+}
+
+/// Reads a whole file and says all that is wrong with its rows, in their order, a sentence each; and how many rows
+/// are sound.
+///
+/// # Errors
+/// As [`load`], for what makes the file as a whole unreadable.
+pub fn check(task: &Task, language: &TaskLanguage, path: &Path) -> Result<(usize, Vec<String>)> {
+    let file = Text::open(path)?;
+    let text = file.text()?;
+    let mut rows = Rows { task, language, origin: &file.shown, rows: Vec::new(), faults: Some(Vec::new()) };
+    rows.all(text, file.delimiter, usize::MAX)?;
+    let faults = rows.faults.unwrap_or_default();
+    if faults.is_empty() && rows.rows.is_empty() {
+        return Err(none(task, &file.shown));
     }
-    if meta.len() > MAX_BYTES {
-        crate::fail!("{shown} has {} bytes; item files of at most {MAX_BYTES} are read: cut it", meta.len());
+    Ok((rows.rows.len(), faults))
+}
+
+/// An item file's bytes, with what its name says about them.
+struct Text {
+    bytes: Vec<u8>,
+    delimiter: Option<u8>,
+    shown: String,
+}
+
+impl Text {
+    fn text(&self) -> Result<&str> {
+        utf8(&self.bytes).map_err(|e| e.context(&self.shown))
     }
-    let bytes = std::fs::read(path).with_context(|| format!("{shown} cannot be read"))?;
-    let text = utf8(&bytes).map_err(|e| e.context(&shown))?;
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let delimiter = if extension == "tsv" { b'\t' } else { b',' };
-    let csv = ["csv", "tsv"].contains(&extension.as_str());
-    let json = ["json", "jsonl", "ndjson"].contains(&extension.as_str());
-    if json && text.trim_start().starts_with(|c| c != '[' && c != '{') {
-        crate::fail!("{shown} is not JSON: it must be an array of items, or one object a line");
+
+    fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let meta = std::fs::metadata(path).with_context(|| format!("{shown} cannot be opened"))?;
+        if !meta.is_file() {
+            crate::fail!("{shown} is not a file; name a JSON, JSON Lines or CSV file");
+        }
+        if meta.len() > MAX_BYTES {
+            crate::fail!(
+                "{shown} has {} bytes; item files of at most {MAX_BYTES} are read: cut it",
+                meta.len()
+            );
+        }
+        let bytes = std::fs::read(path).with_context(|| format!("{shown} cannot be read"))?;
+        let text = utf8(&bytes).map_err(|e| e.context(&shown))?;
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let delimiter = if extension == "tsv" { b'\t' } else { b',' };
+        let csv = ["csv", "tsv"].contains(&extension.as_str());
+        let json = ["json", "jsonl", "ndjson"].contains(&extension.as_str());
+        if json && text.trim_start().starts_with(|c| c != '[' && c != '{') {
+            crate::fail!("{shown} is not JSON: it must be an array of items, or one object a line");
+        }
+        Ok(Self { delimiter: csv.then_some(delimiter), shown: shown.to_string(), bytes })
     }
-    parse(task, language, text, csv.then_some(delimiter), &shown.to_string(), limit)
+}
+
+fn none(task: &Task, origin: &str) -> Error {
+    Error::failed(format!("{origin} has no items; each needs {} and answer", task.fields.join(", ")))
 }
 
 /// As [`load`], from text; `delimiter` says that it is CSV, `origin` is shown in errors.
@@ -82,17 +124,9 @@ pub fn parse(
     limit: Option<usize>,
 ) -> Result<Vec<Row>> {
     let limit = limit.unwrap_or(usize::MAX);
-    let mut rows = Rows { task, language, origin, rows: Vec::new() };
-    match (delimiter, text.trim_start().chars().next()) {
-        (None, Some('[')) => rows.json_array(text, limit)?,
-        (None, Some('{')) => rows.json_lines(text, limit)?,
-        (delimiter, Some(_)) => rows.csv(text, delimiter.unwrap_or(b','), limit)?,
-        (_, None) => {}
-    }
-    if rows.rows.is_empty() {
-        crate::fail!("{origin} has no items; each needs {} and answer", task.fields.join(", "));
-    }
-    Ok(rows.rows)
+    let mut rows = Rows { task, language, origin, rows: Vec::new(), faults: None };
+    rows.all(text, delimiter, limit)?;
+    if rows.rows.is_empty() { Err(none(task, origin)) } else { Ok(rows.rows) }
 }
 
 /// Text from bytes: UTF-8, without its byte-order mark.
@@ -113,26 +147,53 @@ struct Rows<'a> {
     language: &'a TaskLanguage,
     origin: &'a str,
     rows: Vec<Row>,
+    /// Where all faults are wanted: those so far. Else the first one ends the reading.
+    faults: Option<Vec<String>>,
 }
 
 impl Rows<'_> {
+    fn all(&mut self, text: &str, delimiter: Option<u8>, limit: usize) -> Result<()> {
+        match (delimiter, text.trim_start().chars().next()) {
+            (None, Some('[')) => self.json_array(text, limit),
+            (None, Some('{')) => self.json_lines(text, limit),
+            (delimiter, Some(_)) => self.csv(text, delimiter.unwrap_or(b','), limit),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Notes a row's fault and goes on, where all are wanted.
+    fn or_note(&mut self, row: Result<()>) -> Result<()> {
+        match (row, &mut self.faults) {
+            (Err(fault), Some(faults)) => {
+                faults.push(fault.to_string());
+                Ok(())
+            }
+            (row, _) => row,
+        }
+    }
+
     fn json_array(&mut self, text: &str, limit: usize) -> Result<()> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let values = Elements { limit }.deserialize(&mut deserializer);
         let values = values.and_then(|values| deserializer.end().map(|()| values));
         let values = values.with_context(|| format!("{} is not a JSON array of items", self.origin))?;
-        values.iter().enumerate().try_for_each(|(i, value)| self.json(value, &format!("row {}", i + 1)))
+        values.iter().enumerate().try_for_each(|(i, value)| {
+            let row = self.json(value, &format!("row {}", i + 1));
+            self.or_note(row)
+        })
     }
 
     fn json_lines(&mut self, text: &str, limit: usize) -> Result<()> {
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        for (row, (number, line)) in lines.enumerate() {
             if self.rows.len() >= limit {
                 break;
             }
-            let place = format!("row {} (line {})", self.rows.len() + 1, number + 1);
-            let value: Value = serde_json::from_str(line)
-                .with_context(|| format!("{}, {place}: it is not one JSON object a line", self.origin))?;
-            self.json(&value, &place)?;
+            let place = format!("row {} (line {})", row + 1, number + 1);
+            let value = serde_json::from_str(line)
+                .with_context(|| format!("{}, {place}: it is not one JSON object a line", self.origin));
+            let read = value.and_then(|value: Value| self.json(&value, &place));
+            self.or_note(read)?;
         }
         Ok(())
     }
@@ -166,14 +227,15 @@ impl Rows<'_> {
             );
         }
         let records: Vec<_> = reader.records().take(limit).collect::<Result<_, _>>().map_err(unreadable)?;
-        for record in records {
+        for (row, record) in records.into_iter().enumerate() {
             let line = record.position().map_or(0, csv::Position::line);
-            let place = format!("row {} (line {line})", self.rows.len() + 1);
+            let place = format!("row {} (line {line})", row + 1);
             let cell = |name: &str| {
                 let column = header.iter().position(|h| h == name);
                 Ok(column.and_then(|column| record.get(column)).map(str::to_owned))
             };
-            self.row(&place, cell, || header.clone())?;
+            let read = self.row(&place, cell, || header.clone());
+            self.or_note(read)?;
         }
         Ok(())
     }
