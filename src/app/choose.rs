@@ -106,10 +106,8 @@ impl App {
 
     fn drop_adapter(&mut self, id: &str, effects: &mut Vec<Effect>) {
         let Some(index) = self.adapter_index(id) else { return };
-        self.shared.adapters.remove(index);
+        let index = self.shared.adapters.remove(index).number;
         effects.push(Effect::Engine(crate::engine::protocol::Command::DropAdapter { index }));
-        // The runs' numbers have moved: what is shown belongs to other adapters now.
-        self.lens.clear();
         self.requery(effects);
         self.refresh_pickers();
     }

@@ -295,9 +295,8 @@ impl ModelState {
             return Change::Nothing;
         }
         self.adapter_jobs.retain(|(j, _)| *j != job);
-        let adapter = Adapter { info: info.clone(), shown: true };
-        let index = index.min(shared.adapters.len());
-        shared.adapters.insert(index, adapter);
+        shared.adapters.retain(|a| a.number != index);
+        shared.adapters.push(Adapter { number: index, info: info.clone(), shown: true });
         messages.info(proof(info), now);
         Change::Adapters
     }

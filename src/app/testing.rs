@@ -136,10 +136,6 @@ impl Bench {
                     info: adapter_info(name, adapter),
                 }]
             }
-            Command::DropAdapter { .. } => {
-                self.adapters -= 1;
-                Vec::new()
-            }
             Command::Eval { job, request } => eval_events(*job, request),
             Command::Lens { job, query, runs, .. } => lens_events(*job, query, runs),
             Command::Cell { job, run, layer, position, top, .. } => {
@@ -164,7 +160,8 @@ impl Bench {
                 Event::PullDone { job: *job, name: name.clone(), path: "/cache/model.gguf".into() },
             ],
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
-            Command::Pca { .. } | Command::Shutdown => Vec::new(),
+            // The engine never gives a dropped adapter's number to another.
+            Command::Pca { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
         }
     }
 }

@@ -83,7 +83,8 @@ impl Library for FakeLibrary {
 
 /// Shared state with a loaded model of `layers` layers and as many adapters as named.
 pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
-    let adapter = |name: &&str| Adapter {
+    let adapter = |(number, name): (usize, &&str)| Adapter {
+        number,
         info: AdapterInfo { name: (*name).into(), ..AdapterInfo::default() },
         shown: true,
     };
@@ -98,7 +99,7 @@ pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
     Shared {
         library: Rc::new(FakeLibrary::new(32, &[])),
         model: Some(model),
-        adapters: adapters.iter().map(adapter).collect(),
+        adapters: adapters.iter().enumerate().map(adapter).collect(),
         task: "sentiment".into(),
         lang: "th".into(),
         item: 0,
