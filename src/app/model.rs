@@ -344,6 +344,7 @@ impl ModelState {
             | Event::AdapterLoaded { job, .. }
             | Event::LensDone { job, .. }
             | Event::PcaReady { job, complete: true, .. }
+            | Event::EvalDone { job, .. }
             | Event::PullDone { job, .. }
             | Event::Failed { job, .. }
             | Event::Cancelled { job } => *job,

@@ -312,7 +312,7 @@ fn column(query: &Query, position: usize) -> Vec<GridCell> {
 }
 
 /// Made-up answers: the second run is right a little more often than the first.
-fn eval_events(job: JobId, request: &EvalRequest) -> Vec<Event> {
+pub fn eval_events(job: JobId, request: &EvalRequest) -> Vec<Event> {
     let EvalRequest { plan, runs } = request;
     let mut events = vec![Event::EvalStarted { job, sets: vec![EvalSets::default(); plan.langs.len()] }];
     let labels = plan.labels.len();
