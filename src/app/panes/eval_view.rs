@@ -96,7 +96,7 @@ impl Space {
         let head = 2.min(height);
         let foot = (1 + u16::from(compares)).min(height - head);
         let room = height - head - foot;
-        let side = if width >= 106 { (width * 2 / 5).clamp(42, 50) } else { 0 };
+        let side = if width >= 106 { (width / 3).clamp(38, 48) } else { 0 };
         let list = room.min(langs.min(usize::from(u16::MAX)) as u16);
         let left = room - list;
         let below = if side == 0 && left >= PANEL_ROWS { left } else { 0 };

@@ -178,7 +178,8 @@ fn detail(buf: &mut Buffer, area: Rect, scene: &Scene, item: &EvalItem) {
     let shown: Vec<usize> = std::iter::once(0).chain(pane.other()).collect();
     let names: Vec<String> =
         lang.words.iter().zip(&table.plan.labels).map(|(word, label)| full(word, label)).collect();
-    let longest = names.iter().map(|n| text::width(n)).max().unwrap_or(0).min(usize::from(area.width) / 3);
+    let longest =
+        names.iter().map(|n| text::width(n)).max().unwrap_or(0).min(usize::from(area.width) * 2 / 5);
     let left = longest as u16 + 3;
     let each = area.width.saturating_sub(left) / shown.len() as u16;
     let stacked = each < 30 && area.height > 8 + shown.len() as u16 * (rows + 1);

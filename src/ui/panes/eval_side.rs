@@ -192,13 +192,13 @@ fn warnings(buf: &mut Buffer, area: Rect, scene: &Scene) {
     }
 }
 
-/// A sentence over as many rows as it needs, at most `most`; returns the rows used.
-pub fn wrapped(buf: &mut Buffer, area: Rect, sentence: &str, style: Style, most: usize) -> u16 {
-    let words = text::harmless(sentence);
-    let rows = crate::app::text::rows(&words, usize::from(area.width));
+/// A text over as many rows as it needs, at most `most`; returns the rows used.
+pub fn wrapped(buf: &mut Buffer, area: Rect, words: &str, style: Style, most: usize) -> u16 {
+    let rows = crate::app::text::rows(words, usize::from(area.width));
     let shown = rows.len().min(most).min(usize::from(area.height));
     for (i, row) in rows.into_iter().take(shown).enumerate() {
-        text::put(buf, area, area.x, area.y + i as u16, words[row].trim_end(), style);
+        let line = text::harmless(words[row].trim_end());
+        text::put(buf, area, area.x, area.y + i as u16, &line, style);
     }
     shown as u16
 }
