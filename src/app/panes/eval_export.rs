@@ -2,7 +2,8 @@
 
 use super::eval::EvalPane;
 use crate::app::shared::Shared;
-use crate::eval::{LangSummary, Table, predict};
+use crate::engine::protocol::EvalLang;
+use crate::eval::{Change, LangSummary, Table, predict};
 use serde_json::{Map, Value, json};
 
 /// The selected language's numbers, or the selected item with what each run answered: a line each.
@@ -35,44 +36,57 @@ pub fn copied(pane: &EvalPane) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// The whole table, as `polylens eval --json` has it; `complete` says whether all answers are there.
+/// The whole table; its names mean what they mean in `polylens eval --json`.
 pub fn document(pane: &EvalPane, shared: &Shared) -> Option<Value> {
     let table = pane.table.as_ref().filter(|t| t.progress(None).0 > 0)?;
-    let runs: Vec<Value> = (0..table.runs.len())
-        .filter_map(|run| {
-            let summary = pane.summary.runs.get(run)?;
-            let mut languages = Map::new();
-            for (l, lang) in table.plan.langs.iter().enumerate() {
-                if let Some(cell) = pane.cell(run, l) {
-                    languages.insert(lang.lang.clone(), language(table, run, l, cell));
-                }
-            }
-            let adapter = table.runs[run].map(|_| pane.name(run));
-            Some(json!({
-                "adapter": adapter, "mean": summary.mean, "mean_auc": summary.mean_auc,
-                "mean_calibrated": summary.mean_calibrated, "languages": languages,
-            }))
-        })
-        .collect();
+    let run = |run: usize| {
+        let summary = pane.summary.runs.get(run)?;
+        let cell = |(l, lang): (usize, &EvalLang)| {
+            Some((lang.lang.clone(), language(table, run, l, pane.cell(run, l)?)))
+        };
+        let languages: Map<String, Value> = table.plan.langs.iter().enumerate().filter_map(cell).collect();
+        let adapter = table.runs[run].map(|_| pane.name(run));
+        Some(json!({
+            "adapter": adapter, "mean": summary.mean, "mean_auc": summary.mean_auc,
+            "mean_calibrated": summary.mean_calibrated, "change": summary.change.as_ref().map(change),
+            "languages": languages,
+        }))
+    };
+    let runs: Vec<Value> = (0..table.runs.len()).filter_map(run).collect();
     let (there, total) = table.progress(None);
     let plan = &table.plan;
     Some(json!({
-        "schema": "polylens.eval/1", "model": shared.model, "task": plan.task, "style": plan.style,
-        "protocol": plan.protocol, "score": plan.score, "complete": there == total, "runs": runs,
+        "schema": "polylens.explorer-eval/1", "model": shared.model, "task": plan.task, "style": plan.style,
+        "score": plan.score, "protocol": plan.protocol, "labels": plan.labels, "complete": there == total,
+        "runs": runs,
     }))
+}
+
+fn change(c: &Change) -> Value {
+    // An interval that is not drawn yet is null.
+    json!({
+        "accuracy": c.accuracy, "ci95": [c.low, c.high], "gained": c.gained, "lost": c.lost, "mcnemar_p": c.p,
+    })
 }
 
 fn language(table: &Table, run: usize, lang: usize, cell: &LangSummary) -> Value {
     let labels = &table.plan.labels;
+    let by_label =
+        |values: Vec<Value>| -> Map<String, Value> { labels.iter().cloned().zip(values).collect() };
     let items = table.plan.langs[lang].items.iter().enumerate().filter_map(|(i, item)| {
         let record = table.item(run, lang, i)?;
-        let p: Map<String, Value> = labels.iter().cloned().zip(record.p.iter().map(|p| json!(p))).collect();
-        let predicted = &labels[predict(record).label];
-        Some(json!({"index": item.index, "gold": labels[item.gold], "predicted": predicted, "p": p}))
+        let predicted = predict(record);
+        let p = by_label(record.p.iter().map(|p| json!(p)).collect());
+        Some(json!({
+            "index": item.index, "gold": labels[item.gold], "predicted": labels[predicted.label],
+            "tie": predicted.tie, "p": p,
+        }))
     });
+    let counts = cell.confusion.iter().map(|row| json!(by_label(row.iter().map(|n| json!(n)).collect())));
     json!({
         "n": cell.n, "correct": cell.correct, "accuracy": cell.accuracy(), "ties": cell.ties,
-        "auc": cell.auc, "calibrated": cell.calibrated, "confusion": cell.confusion, "mass": cell.mass,
+        "auc": cell.auc, "calibrated_accuracy": cell.calibrated, "mass": cell.mass,
+        "confusion": by_label(counts.collect()), "change": cell.change.as_ref().map(change),
         "items": items.collect::<Vec<_>>(),
     })
 }

@@ -1,3 +1,4 @@
+use crate::app::messages::Level;
 use crate::app::panes::eval::{End, EvalPane};
 use crate::app::panes::eval_view::{EvalMeasure, ItemFilter};
 use crate::app::panes::fixtures::{FakeLibrary, acted, shared};
@@ -183,6 +184,7 @@ fn languages_are_sorted_and_measures_switched() {
     let data = bench.app.eval.export(&bench.app.shared).unwrap();
     assert_eq!(data["runs"][1]["languages"]["th"]["items"].as_array().map(Vec::len), Some(8));
     assert_eq!(data["runs"][0]["adapter"], serde_json::Value::Null);
+    assert!(data["runs"][1]["change"]["ci95"][0].is_number());
 }
 
 #[test]
@@ -295,6 +297,45 @@ fn every_action_and_click_is_harmless_at_any_time() {
         acted(&shared, &mut jobs, 1.0, |cx| events[..seen].iter().for_each(|e| pane.on_event(e, cx)));
     }
     assert!(matches!(pane.end, Some(End::Done { .. })));
+}
+
+#[test]
+fn every_task_is_evaluated_and_every_pane_follows_it() {
+    let mut bench = bench();
+    let tasks: Vec<_> = bench.app.shared.library.tasks().to_vec();
+    for task in tasks {
+        bench.keys(&format!("t<C-u>{}<enter>", task.id));
+        let shared = &bench.app.shared;
+        assert_eq!((shared.task.as_str(), shared.items.is_empty()), (task.id.as_str(), false));
+        assert_eq!(shared.query.comparison.as_ref().map(|c| c.labels.len()), Some(task.labels.len()));
+        bench.keys("c");
+        let pane = &bench.app.eval;
+        let table = pane.table.as_ref().unwrap();
+        assert_eq!((table.plan.labels.clone(), pane.error.clone()), (task.labels.clone(), None));
+        assert_eq!(pane.cell(1, 19).unwrap().confusion.len(), task.labels.len());
+        bench.keys("G<enter>G<enter>");
+        assert_eq!((bench.app.focus, bench.app.shared.item), (PaneId::Lens, 7));
+        assert_eq!(bench.app.shared.query.text, table_text(&bench.app.eval));
+        bench.keys("4c");
+        assert!(bench.app.pca.error.is_none() && bench.app.pca.running.is_some());
+        bench.keys("X6");
+    }
+}
+
+fn table_text(pane: &EvalPane) -> String {
+    pane.lang().unwrap().items[pane.item].text.clone()
+}
+
+#[test]
+fn a_task_without_the_language_shown_begins_with_its_own_first() {
+    let mut bench = bench();
+    let mut library = FakeLibrary::new(4, &["th", "en"]);
+    library.add_task("other");
+    bench.app.shared.library = std::rc::Rc::new(library);
+    bench.keys("tother<enter>");
+    let news = bench.app.messages.current().map(|m| m.level);
+    assert_eq!((bench.app.shared.lang.as_str(), news), ("zh", Some(Level::Info)));
+    assert_eq!(bench.app.shared.query.text, "zh 0");
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl FakeLibrary {
         let tasks = vec![TaskEntry { id: "sentiment".into(), labels, langs: codes.collect() }];
         Self { languages, tasks, n }
     }
+
+    /// Another task that is like the first.
+    pub fn add_task(&mut self, id: &str) {
+        self.tasks.push(TaskEntry { id: id.into(), ..self.tasks[0].clone() });
+    }
 }
 
 impl Library for FakeLibrary {

@@ -96,17 +96,19 @@ fn numbers(buf: &mut Buffer, area: Rect, scene: &Scene) -> u16 {
     };
     grid.render(buf, rest(area, area.y + used));
     used += 1 + rows.len() as u16;
-    let change = cells.get(1).and_then(|c| c.and_then(|c| c.change));
-    if let Some(c) = change.filter(|_| area.y + used < area.bottom()) {
-        let row = Rect { y: area.y + used, height: 1, ..area };
-        let counts = (format!("{} gained, {} lost", c.gained, c.lost), theme.dim());
-        let mut parts = vec![counts, (format!("p {}", p_value(c.p)), theme.text())];
+    if let Some(c) = cells.get(1).and_then(|c| c.and_then(|c| c.change)) {
+        let mut parts = vec![(format!("McNemar p {}", p_value(c.p)), theme.text())];
         if c.low.is_finite() {
             let interval = format!("95 % [{} {}]", gain(Some(c.low)), gain(Some(c.high)));
-            parts.push((interval, theme.text()));
+            parts.insert(0, (interval, theme.text()));
         }
-        say(buf, row, &parts);
-        used += 1;
+        let counts = vec![(format!("{} gained, {} lost", c.gained, c.lost), theme.dim())];
+        for parts in [parts, counts] {
+            if area.y + used < area.bottom() {
+                say(buf, Rect { y: area.y + used, height: 1, ..area }, &parts);
+                used += 1;
+            }
+        }
     }
     used.min(area.height)
 }

@@ -129,6 +129,16 @@ fn one_run_alone_and_three_labels() {
     insta::assert_snapshot!("eval_alone", screen(&bench, "eval_alone"));
     bench.keys("vvd");
     assert!(screen(&bench, "eval_alone_auc").contains("bars: AUC"));
+    for (w, h) in [(80, 24), (160, 48)] {
+        let mut bench = evaluated(w, h, "tnli<enter>", usize::MAX);
+        let text = screen(&bench, &format!("eval_nli_{w}x{h}"));
+        assert!(text.contains("█en ░ne ▓co") && text.contains("▓▓▓▓▓!█░▓▓▓"), "{text}");
+        bench.keys("j<enter>j");
+        let text = screen(&bench, &format!("eval_nli_items_{w}x{h}"));
+        for part in ["premise, hypothesis", "→ entailment 蕴含", "  contradiction 矛盾"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }
 
 #[test]
