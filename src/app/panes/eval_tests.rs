@@ -68,7 +68,16 @@ fn rate_and_time_left_count_computed_answers_only() {
     bench.release(1);
     assert_eq!((bench.app.eval.kept, bench.app.eval.fresh), (11, 11));
     assert!((bench.app.eval.rate().unwrap() - 10.0).abs() < 1e-9);
-    let now = bench.clock + Duration::from_secs(2);
+    // The status line counts on from language to language, too.
+    let next = |done| Event::Progress { job, stage: "zh".into(), done, total: 440, unit: "answers".into() };
+    bench.send(Msg::Engine(next(11)));
+    bench.wait(1000);
+    bench.send(Msg::Engine(next(33)));
+    let work = bench.app.model.work().expect("work");
+    let spent = (bench.clock - work.since).as_secs_f64();
+    let left = work.left(bench.clock).expect("a guess").as_secs_f64();
+    assert!((left - spent * (440.0 - 33.0) / 33.0).abs() < 1e-6 && spent > 2.0, "{left} after {spent}");
+    let now = bench.clock + Duration::from_secs(1);
     assert!((bench.app.eval.left(now).unwrap() - (418.0 / 10.0 - 2.0)).abs() < 1e-9);
 }
 

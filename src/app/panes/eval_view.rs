@@ -88,7 +88,7 @@ pub struct Space {
 }
 
 /// The least rows that a panel below the table is worth.
-const PANEL_ROWS: u16 = 9;
+const PANEL_ROWS: u16 = 7;
 
 impl Space {
     /// Of the table of languages.
@@ -137,7 +137,7 @@ mod tests {
             }
         }
         assert_eq!(Space::table(78, 17, 20, true).list, 13);
-        assert!(Space::table(78, 32, 20, true).below == 0 && Space::table(78, 34, 20, true).below == 10);
+        assert!(Space::table(78, 30, 20, true).below == 0 && Space::table(78, 32, 20, true).below == 8);
     }
 
     #[test]

@@ -32,9 +32,10 @@ pub fn below(buf: &mut Buffer, area: Rect, scene: &Scene) {
     let right = Rect { x: body.x + half + 2, width: body.width.saturating_sub(half + 2), ..body };
     let mut y = right.y;
     for run in runs(scene) {
-        if y + 2 < right.bottom() {
-            y += confusion(buf, rest(right, y), scene, run) + 1;
-        }
+        y += match confusion(buf, rest(right, y), scene, run) {
+            0 => 0,
+            used => used + 1,
+        };
     }
     warnings(buf, rest(right, y), scene);
 }
@@ -149,7 +150,7 @@ fn confusion(buf: &mut Buffer, area: Rect, scene: &Scene, run: usize) -> u16 {
     let (Some(table), Some(cell)) = (&pane.table, pane.cell(run, pane.selected)) else { return 0 };
     let labels = &table.plan.labels;
     let ascii = theme.glyphs.ascii;
-    if area.height < 3 || area.width < 16 {
+    if usize::from(area.height) < labels.len() + 2 || area.width < 16 {
         return 0;
     }
     let style = theme.run(table.runs[run]).add_modifier(Modifier::BOLD);
