@@ -1,6 +1,7 @@
 //! What each action does.
 
 use super::overlay::{Choice, Question};
+use super::panes::eval::Opened;
 use super::panes::query::{Source, next_style};
 use super::picker::Picker;
 use super::*;
@@ -52,6 +53,7 @@ impl App {
             Action::ShowGrid => self.show(PaneId::Grid, effects),
             Action::ShowPca => self.show(PaneId::Pca, effects),
             Action::ShowTraining => self.show(PaneId::Training, effects),
+            Action::ShowEval => self.show(PaneId::Eval, effects),
             Action::Copy => self.copy(effects),
             Action::Write => self.ask_file(),
             Action::OpenTrainingLog => {
@@ -105,6 +107,10 @@ impl App {
             }
             Action::TrackWords => self.ask(Question::Track, &self.query.track.join(", ")),
             Action::Rerun => self.requery(effects),
+            Action::Open if self.focus == PaneId::Eval => match self.eval.opened() {
+                Some(opened) => self.look_at(opened, effects),
+                None => return false,
+            },
             _ => return false,
         }
         true
@@ -196,6 +202,7 @@ impl App {
             PaneId::Grid => &mut self.grid,
             PaneId::Pca => &mut self.pca,
             PaneId::Training => &mut self.training,
+            PaneId::Eval => &mut self.eval,
         };
         if !pane.back() && !self.messages.dismiss() {
             self.zoomed = false;
@@ -272,6 +279,16 @@ impl App {
             self.shared.item = (self.shared.item + if forwards { 1 } else { n - 1 }) % n;
             self.return_to_items(effects);
         }
+    }
+
+    /// An evaluation's item becomes the query, and the lens shows it.
+    fn look_at(&mut self, opened: Opened, effects: &mut Vec<Effect>) {
+        let Opened { task, lang, item, style, protocol } = opened;
+        (self.shared.task, self.shared.lang, self.shared.item) = (task, lang, item);
+        (self.shared.style, self.shared.protocol) = (style, protocol);
+        self.load_items();
+        self.show(PaneId::Lens, effects);
+        self.return_to_items(effects);
     }
 
     /// The query is the task's item again, and asked about.

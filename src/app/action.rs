@@ -28,6 +28,7 @@ pub enum Action {
     ShowGrid,
     ShowPca,
     ShowTraining,
+    ShowEval,
     Zoom,
     // model
     PickModel,
@@ -80,6 +81,11 @@ pub enum Action {
     ToggleCurve,
     Faster,
     Slower,
+    // evaluation
+    NextScore,
+    NextLimit,
+    NextFilter,
+    ToggleOrder,
     // training
     OpenTrainingLog,
     ToggleSmoothing,
@@ -87,7 +93,7 @@ pub enum Action {
     ToggleRecent,
 }
 
-/// The panes, in the order of the number keys 1 to 5.
+/// The panes, in the order of the number keys 1 to 6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PaneId {
     Query,
@@ -96,11 +102,12 @@ pub enum PaneId {
     Grid,
     Pca,
     Training,
+    Eval,
 }
 
 impl PaneId {
     /// All panes, in the order of the number keys.
-    pub const ALL: [Self; 5] = [Self::Query, Self::Lens, Self::Grid, Self::Pca, Self::Training];
+    pub const ALL: [Self; 6] = [Self::Query, Self::Lens, Self::Grid, Self::Pca, Self::Training, Self::Eval];
 
     /// The name in its title and tab.
     pub fn name(self) -> &'static str {
@@ -110,10 +117,11 @@ impl PaneId {
             Self::Grid => "Grid",
             Self::Pca => "PCA",
             Self::Training => "Training",
+            Self::Eval => "Eval",
         }
     }
 
-    /// Its number key, 1 to 5.
+    /// Its number key, 1 to 6.
     pub fn number(self) -> usize {
         self as usize + 1
     }
@@ -159,6 +167,7 @@ const LENS: Where = Where::Pane(PaneId::Lens);
 const GRID: Where = Where::Pane(PaneId::Grid);
 const PCA: Where = Where::Pane(PaneId::Pca);
 const TRAINING: Where = Where::Pane(PaneId::Training);
+const EVAL: Where = Where::Pane(PaneId::Eval);
 
 /// The key table. Rows of a pane come before the general ones; within a place the order is the
 /// order of the hints.
@@ -200,6 +209,19 @@ pub static KEYS: &[Binding] = &[
     row(&["s"], A::ToggleSmoothing, "smooth", "Smooth the curve, or show it raw", TRAINING),
     row(&["o"], A::ToggleLogScale, "log scale", "Logarithmic or linear vertical axis", TRAINING),
     row(&["r"], A::ToggleRecent, "recent", "The whole run, or its most recent part", TRAINING),
+    // Eval
+    row(&["c"], A::Compute, "evaluate", "Evaluate what is chosen; what was answered before is kept", EVAL),
+    row(&["enter"], A::Open, "open", "Open a language's items; open an item in the lens", EVAL),
+    row(&["f"], A::NextFilter, "filter", "Items: all, those answered wrongly, or those that changed", EVAL),
+    row(&["space"], A::Play, "stop", "Stop the evaluation, or go on with it", EVAL),
+    row(&["/"], A::ToggleLanguages, "languages", "Choose the languages to evaluate", EVAL),
+    row(&["N"], A::NextLimit, "items", "Items of each language: all, or the first 8, 16, 32", EVAL),
+    row(&["s"], A::NextStyle, "labels", "Next output style: english, same, agnostic", EVAL),
+    row(&["u"], A::NextScore, "score", "Score labels by their token sets, or by their whole words", EVAL),
+    row(&["v"], A::NextMeasure, "measure", "Next measure: accuracy, calibrated accuracy, AUC", EVAL),
+    row(&["d"], A::ToggleOrder, "order", "Languages in their order, or the largest gain first", EVAL),
+    row(&["r"], A::NextRun, "run", "Run whose confusions and wrong answers are shown", EVAL),
+    row(&["x"], A::NextProtocol, "", "Definitions: default, or the paper's code", EVAL),
     // Everywhere
     row(&["L"], A::PickLanguage, "language", "Language: choose by code or name", ANY),
     row(&["["], A::PreviousLanguage, "", "Previous language", ANY),
@@ -223,6 +245,7 @@ pub static KEYS: &[Binding] = &[
     row(&["3"], A::ShowGrid, "", "Show the grid", ANY),
     row(&["4"], A::ShowPca, "", "Show the PCA", ANY),
     row(&["5"], A::ShowTraining, "", "Show the training run", ANY),
+    row(&["6"], A::ShowEval, "", "Show the evaluation", ANY),
     row(&["z"], A::Zoom, "zoom", "Zoom the focused pane, or show all again", ANY),
     row(&[":"], A::Palette, "commands", "Find any command by name", ANY),
     row(&["?"], A::Help, "help", "Help for where you are", ANY),

@@ -1,7 +1,7 @@
 //! The tasks that come with the program, and one of the user's own, as a [`Library`].
 
-use super::library::{ItemEntry, LanguageEntry, Library, TaskEntry};
-use crate::engine::protocol::{Item, Protocol, Query, Style};
+use super::library::{EvalWish, ItemEntry, LanguageEntry, Library, TaskEntry};
+use crate::engine::protocol::{EvalPlan, Item, Protocol, Query, Style};
 use crate::error::Result;
 use crate::tasks::{BUNDLED, Source};
 use crate::tasks::{LANGUAGES, Row, TaskLanguage, prompt};
@@ -117,6 +117,16 @@ impl Library for Bundle {
         let (source, language, rows) = self.rows(task, lang)?;
         prompt::items(&source.task, language, style, protocol, &rows).map_err(|e| e.to_string())
     }
+
+    fn eval_plan(&self, wish: &EvalWish) -> Result<EvalPlan, String> {
+        let task = &self.source(&wish.task)?.task;
+        let of = |lang: &String| {
+            let (_, language, rows) = self.rows(&wish.task, lang)?;
+            Ok((language, rows.iter().take(wish.limit.unwrap_or(usize::MAX)).cloned().collect()))
+        };
+        let langs: Vec<_> = wish.langs.iter().map(of).collect::<Result<_, String>>()?;
+        crate::eval::plan(task, &langs, wish.style, wish.protocol, wish.score).map_err(|e| e.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +144,11 @@ mod tests {
             let one = bundle.query(&task, &lang, 3, Style::Same, Protocol::Default).unwrap();
             assert_eq!(one, prompts[3].query);
             assert!(!one.prefix.is_empty() && one.text.contains(&items[3].text));
+            let langs = vec![lang.clone()];
+            let wish = EvalWish { task: task.clone(), langs, limit: Some(8), ..EvalWish::default() };
+            let plan = bundle.eval_plan(&EvalWish { style: Style::Same, ..wish }).unwrap();
+            let asked: Vec<&str> = plan.langs[0].items.iter().map(|i| i.text.as_str()).collect();
+            assert_eq!(asked, prompts[..8].iter().map(|p| p.query.text.as_str()).collect::<Vec<_>>());
         }
         assert!(bundle.query(&task, "th", 99, Style::Same, Protocol::Default).is_err());
         assert_eq!(bundle.find_language(&task, Some("ไทย")).unwrap(), "th");

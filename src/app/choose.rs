@@ -63,8 +63,7 @@ impl App {
         match choice {
             Choice::Language => self.set_language(id, effects),
             Choice::Task => {
-                self.shared.task = id.to_owned();
-                self.load_items();
+                self.set_task(id);
                 self.return_to_items(effects);
             }
             Choice::Item => {
@@ -83,6 +82,19 @@ impl App {
             }
             Choice::Adapter => {}
         }
+    }
+
+    /// Another task, in the same language where it has that.
+    fn set_task(&mut self, id: &str) {
+        self.shared.task = id.to_owned();
+        let library = self.shared.library.clone();
+        let langs = library.tasks().iter().find(|t| t.id == id).map_or(&[][..], |t| &t.langs);
+        if let Some(first) = langs.first()
+            && !langs.contains(&self.shared.lang)
+        {
+            self.shared.lang.clone_from(first);
+        }
+        self.load_items();
     }
 
     fn choose_adapter(&mut self, id: &str, effects: &mut Vec<Effect>) {
@@ -106,10 +118,11 @@ impl App {
 
     fn drop_adapter(&mut self, id: &str, effects: &mut Vec<Effect>) {
         let Some(index) = self.adapter_index(id) else { return };
-        self.shared.adapters.remove(index);
+        let index = self.shared.adapters.remove(index).number;
+        if let Some(job) = self.eval.job_with(Some(index)) {
+            effects.push(Effect::Engine(crate::engine::protocol::Command::Cancel { job }));
+        }
         effects.push(Effect::Engine(crate::engine::protocol::Command::DropAdapter { index }));
-        // The runs' numbers have moved: what is shown belongs to other adapters now.
-        self.lens.clear();
         self.requery(effects);
         self.refresh_pickers();
     }

@@ -75,7 +75,7 @@ pub struct Request {
     pub focus: PaneId,
     /// The pane beside the query: the last focused one that is not the query.
     pub main: PaneId,
-    /// The pane beside the lens on wide screens: the last focused of grid, PCA, training.
+    /// The pane beside the lens on wide screens: the last focused of grid, PCA, training, evaluation.
     pub side: PaneId,
     pub zoomed: bool,
     /// The lens shows two runs or more side by side.
@@ -157,6 +157,11 @@ fn query_width(width: u16) -> u16 {
 
 fn wide(layout: &mut Layout, body: Area, r: &Request) {
     let (left, rest) = body.split_left(query_width(r.size.0));
+    if r.main == PaneId::Eval {
+        // A table over all languages is wide; the lens comes back when it is asked for.
+        layout.panes = vec![(PaneId::Query, left), (PaneId::Eval, rest)];
+        return;
+    }
     // Two runs beside each other need their room; the side panes can scroll.
     let share = if r.comparing { 66 } else { 56 };
     let (lens, side) = rest.split_left(rest.width * share / 100);

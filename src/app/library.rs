@@ -1,6 +1,6 @@
 //! What the explorer needs to know about languages, tasks and items, behind one small trait.
 
-use crate::engine::protocol::{Item, Protocol, Query, Style};
+use crate::engine::protocol::{EvalPlan, Item, Protocol, Query, Score, Style};
 
 /// A language as its picker shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,19 @@ pub struct ItemEntry {
     pub text: String,
     /// Canonical gold label.
     pub gold: String,
+}
+
+/// What to evaluate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvalWish {
+    pub task: String,
+    /// Codes of languages that the task has.
+    pub langs: Vec<String>,
+    pub style: Style,
+    pub protocol: Protocol,
+    pub score: Score,
+    /// Only so many items of each language, from the first.
+    pub limit: Option<usize>,
 }
 
 /// Languages, tasks, items and their prompts. Nothing here computes for long or does I/O.
@@ -58,6 +71,11 @@ pub trait Library {
     /// # Errors
     /// As `query`.
     fn prompts(&self, task: &str, lang: &str, style: Style, protocol: Protocol) -> Result<Vec<Item>, String>;
+    /// What an evaluation would ask.
+    ///
+    /// # Errors
+    /// As `query`.
+    fn eval_plan(&self, wish: &EvalWish) -> Result<EvalPlan, String>;
 }
 
 /// The position of a language in science.md's order, which decides its colour and marker.

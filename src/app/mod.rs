@@ -34,7 +34,9 @@ use library::Library;
 use messages::Messages;
 use model::{CatalogueEntry, Found, ModelState, Settings};
 use overlay::Overlay;
-use panes::{grid::GridPane, lens::LensPane, pca::PcaPane, query::QueryPane, training::TrainingPane};
+use panes::{
+    eval::EvalPane, grid::GridPane, lens::LensPane, pca::PcaPane, query::QueryPane, training::TrainingPane,
+};
 use serde::{Deserialize, Serialize};
 use shared::Jobs;
 use std::path::PathBuf;
@@ -126,6 +128,7 @@ pub struct App {
     pub grid: GridPane,
     pub pca: PcaPane,
     pub training: TrainingPane,
+    pub eval: EvalPane,
     pub model: ModelState,
     pub messages: Messages,
     pub overlay: Option<Overlay>,
@@ -174,6 +177,7 @@ impl App {
             grid: GridPane::default(),
             pca: PcaPane::default(),
             training: TrainingPane::default(),
+            eval: EvalPane::default(),
             model: ModelState::new(setup.settings, setup.adapters),
             messages: Messages::default(),
             overlay: None,
@@ -251,6 +255,7 @@ impl App {
             PaneId::Grid => &self.grid,
             PaneId::Pca => &self.pca,
             PaneId::Training => &self.training,
+            PaneId::Eval => &self.eval,
         }
     }
 
@@ -267,6 +272,7 @@ impl App {
             PaneId::Grid => &mut self.grid,
             PaneId::Pca => &mut self.pca,
             PaneId::Training => &mut self.training,
+            PaneId::Eval => &mut self.eval,
         };
         f(pane, &mut Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects })
     }

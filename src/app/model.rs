@@ -74,6 +74,8 @@ pub struct Work {
     pub total: u64,
     pub unit: String,
     pub since: Duration,
+    /// What was done already at that time: kept from before, or fetched.
+    pub from: u64,
 }
 
 impl Work {
@@ -85,8 +87,10 @@ impl Work {
     /// Time left at the rate so far; `None` until it can be said.
     pub fn left(&self, now: Duration) -> Option<Duration> {
         let spent = now.saturating_sub(self.since).as_secs_f64();
-        let ratio = self.ratio()?;
-        (spent > 1.0 && ratio > 0.005).then(|| Duration::from_secs_f64(spent * (1.0 - ratio) / ratio))
+        self.ratio()?;
+        let (done, left) = (self.done.checked_sub(self.from)?, self.total.saturating_sub(self.done));
+        let enough = spent > 1.0 && done as f64 > 0.005 * (done + left) as f64;
+        enough.then(|| Duration::from_secs_f64(spent * left as f64 / done as f64))
     }
 
     /// "12 of 40 items", "85 MB of 241 MB".
@@ -218,9 +222,9 @@ impl ModelState {
 
     fn progress(&mut self, work: Work) {
         match self.works.iter_mut().find(|w| w.job == work.job) {
-            // A new stage has a rate of its own.
-            Some(w) if w.stage != work.stage => *w = work,
-            Some(w) => *w = Work { since: w.since, ..work },
+            // A new stage has a rate of its own, unless it goes on with the same count.
+            Some(w) if w.stage != work.stage && (&w.unit, w.total) != (&work.unit, work.total) => *w = work,
+            Some(w) => *w = Work { since: w.since, from: w.from, ..work },
             None => self.works.push(work),
         }
     }
@@ -239,7 +243,8 @@ impl ModelState {
         match event {
             Event::Progress { job, stage, done, total, unit } => {
                 let (stage, unit) = (stage.clone(), unit.clone());
-                self.progress(Work { job: *job, stage, done: *done, total: *total, unit, since: now });
+                let (job, done, total) = (*job, *done, *total);
+                self.progress(Work { job, stage, done, total, unit, since: now, from: done });
                 Change::Nothing
             }
             Event::PullDone { job, name, .. } if self.is(*job) => {
@@ -295,9 +300,8 @@ impl ModelState {
             return Change::Nothing;
         }
         self.adapter_jobs.retain(|(j, _)| *j != job);
-        let adapter = Adapter { info: info.clone(), shown: true };
-        let index = index.min(shared.adapters.len());
-        shared.adapters.insert(index, adapter);
+        shared.adapters.retain(|a| a.number != index);
+        shared.adapters.push(Adapter { number: index, info: info.clone(), shown: true });
         messages.info(proof(info), now);
         Change::Adapters
     }
@@ -345,6 +349,7 @@ impl ModelState {
             | Event::AdapterLoaded { job, .. }
             | Event::LensDone { job, .. }
             | Event::PcaReady { job, complete: true, .. }
+            | Event::EvalDone { job, .. }
             | Event::PullDone { job, .. }
             | Event::Failed { job, .. }
             | Event::Cancelled { job } => *job,

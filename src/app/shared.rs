@@ -38,6 +38,8 @@ pub enum Effect {
 /// An adapter as loaded, and whether its run is shown beside the base.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adapter {
+    /// The engine's number of it: stays when another one is dropped.
+    pub number: usize,
     pub info: AdapterInfo,
     pub shown: bool,
 }
@@ -68,8 +70,8 @@ pub struct Shared {
 impl Shared {
     /// The runs on screen: the base, and every adapter that is switched on.
     pub fn runs(&self) -> Vec<RunId> {
-        let on = self.adapters.iter().enumerate().filter(|(_, a)| a.shown);
-        std::iter::once(None).chain(on.map(|(i, _)| Some(i))).collect()
+        let on = self.adapters.iter().filter(|a| a.shown);
+        std::iter::once(None).chain(on.map(|a| Some(a.number))).collect()
     }
 
     /// Whether an adapter's run is on screen.
@@ -79,7 +81,8 @@ impl Shared {
 
     /// A run's name: "base" or the adapter's.
     pub fn run_name(&self, run: RunId) -> &str {
-        run.map_or("base", |i| self.adapters.get(i).map_or("adapter", |a| a.info.name.as_str()))
+        let adapter = |n| self.adapters.iter().find(|a| a.number == n);
+        run.map_or("base", |n| adapter(n).map_or("adapter", |a| a.info.name.as_str()))
     }
 }
 

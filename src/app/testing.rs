@@ -136,10 +136,6 @@ impl Bench {
                     info: adapter_info(name, adapter),
                 }]
             }
-            Command::DropAdapter { .. } => {
-                self.adapters -= 1;
-                Vec::new()
-            }
             Command::Eval { job, request } => eval_events(*job, request),
             Command::Lens { job, query, runs, .. } => lens_events(*job, query, runs),
             Command::Cell { job, run, layer, position, top, .. } => {
@@ -157,6 +153,13 @@ impl Bench {
                 Event::Progress {
                     job: *job,
                     stage: "fetching".into(),
+                    done: 0,
+                    total: 241_000_000,
+                    unit: "bytes".into(),
+                },
+                Event::Progress {
+                    job: *job,
+                    stage: "fetching".into(),
                     done: 85_000_000,
                     total: 241_000_000,
                     unit: "bytes".into(),
@@ -164,7 +167,8 @@ impl Bench {
                 Event::PullDone { job: *job, name: name.clone(), path: "/cache/model.gguf".into() },
             ],
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
-            Command::Pca { .. } | Command::Shutdown => Vec::new(),
+            // The engine never gives a dropped adapter's number to another.
+            Command::Pca { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
         }
     }
 }
@@ -315,7 +319,7 @@ fn column(query: &Query, position: usize) -> Vec<GridCell> {
 }
 
 /// Made-up answers: the second run is right a little more often than the first.
-fn eval_events(job: JobId, request: &EvalRequest) -> Vec<Event> {
+pub fn eval_events(job: JobId, request: &EvalRequest) -> Vec<Event> {
     let EvalRequest { plan, runs } = request;
     let mut events = vec![Event::EvalStarted { job, sets: vec![EvalSets::default(); plan.langs.len()] }];
     let labels = plan.labels.len();

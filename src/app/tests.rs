@@ -247,8 +247,8 @@ fn adapters_are_loaded_shown_hidden_and_dropped() {
     assert_eq!(bench.app.shared.runs(), [None, Some(1)]);
     bench.keys("a<C-x><esc>");
     assert_eq!(
-        (bench.app.shared.runs(), bench.app.shared.run_name(Some(0))),
-        (vec![None, Some(0)], "second")
+        (bench.app.shared.runs(), bench.app.shared.run_name(Some(1))),
+        (vec![None, Some(1)], "second")
     );
     assert_eq!(bench.app.lens.done(), LAYERS + 1);
 }

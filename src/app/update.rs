@@ -199,6 +199,9 @@ impl App {
             self.shared.tokens.clone_from(tokens);
             self.shared.sets = sets.clone();
         }
+        if let Event::Note { sentence, .. } = event {
+            self.messages.warn(sentence.clone());
+        }
         let change = self.model.on_event(
             event,
             self.now,
@@ -251,7 +254,7 @@ impl App {
         self.with_pane(PaneId::Lens, effects, |p, cx| p.on_query(true, cx));
         let mut cx = Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects };
         self.lens.ask(&mut cx);
-        for pane in [PaneId::Query, PaneId::Grid, PaneId::Pca, PaneId::Training] {
+        for pane in PaneId::ALL.into_iter().filter(|p| *p != PaneId::Lens) {
             let visible = self.is_visible(pane);
             self.with_pane(pane, effects, |p, cx| p.on_query(visible, cx));
         }

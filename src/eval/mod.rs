@@ -8,5 +8,5 @@ mod summary;
 
 pub use plan::{FREE_TEXTS, plan};
 pub use summary::{
-    Change, LangSummary, Prediction, RunSummary, Summary, Table, calibration, predict, summarise,
+    Change, LangSummary, Prediction, RunSummary, Summary, Table, calibration, outline, predict, summarise,
 };

@@ -195,6 +195,15 @@ pub struct Summary {
 
 /// Summarises what is there. The first run is what others are compared with; `seed` decides the bootstrap's draws.
 pub fn summarise(table: &Table, seed: u64) -> Summary {
+    over(table, Some(seed))
+}
+
+/// As [`summarise`] without the bootstrap: the changes' intervals are NaN. For a table that is still filling.
+pub fn outline(table: &Table) -> Summary {
+    over(table, None)
+}
+
+fn over(table: &Table, seed: Option<u64>) -> Summary {
     let langs = table.plan.langs.len();
     let runs: Vec<RunSummary> = (0..table.runs.len())
         .map(|r| {
@@ -222,7 +231,7 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn language(table: &Table, run: usize, lang: usize, seed: u64) -> Option<LangSummary> {
+fn language(table: &Table, run: usize, lang: usize, seed: Option<u64>) -> Option<LangSummary> {
     let labels = table.plan.labels.len();
     let items = &table.plan.langs[lang].items;
     let shift = calibration(table, run, lang);
@@ -286,7 +295,7 @@ fn differences(table: &Table, run: usize, lang: usize) -> Vec<(usize, f64)> {
         .collect()
 }
 
-fn mean_change(table: &Table, run: usize, seed: u64) -> Option<Change> {
+fn mean_change(table: &Table, run: usize, seed: Option<u64>) -> Option<Change> {
     let all: Vec<Vec<(usize, f64)>> = (0..table.plan.langs.len())
         .filter(|l| table.takes_part(*l))
         .map(|lang| differences(table, run, lang))
@@ -296,7 +305,7 @@ fn mean_change(table: &Table, run: usize, seed: u64) -> Option<Change> {
 }
 
 /// The change over languages (or one): mean of the languages' differences.
-fn change(langs: &[Vec<(usize, f64)>], seed: u64) -> Option<Change> {
+fn change(langs: &[Vec<(usize, f64)>], seed: Option<u64>) -> Option<Change> {
     let first = langs.first()?;
     let parallel = langs.iter().all(|l| l.iter().map(|(i, _)| i).eq(first.iter().map(|(i, _)| i)));
     // Translations of one item are no independent items: where all languages have the same ones, they are drawn together.
@@ -306,7 +315,10 @@ fn change(langs: &[Vec<(usize, f64)>], seed: u64) -> Option<Change> {
     } else {
         langs.iter().map(|l| l.iter().map(|(_, d)| *d).collect()).collect()
     };
-    let (low, high) = stats::paired_interval(&strata, seed)?;
+    let (low, high) = match seed {
+        Some(seed) => stats::paired_interval(&strata, seed)?,
+        None => (f64::NAN, f64::NAN),
+    };
     let accuracy =
         strata.iter().map(|s| s.iter().sum::<f64>() / s.len() as f64).sum::<f64>() / strata.len() as f64;
     let count = |wanted: f64| langs.iter().flatten().filter(|(_, d)| *d == wanted).count();

@@ -130,7 +130,8 @@ pub fn tabs(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
         buf.set_style(span, style);
         put(buf, span, span.x, span.y, &format!(" {} {} ", pane.number(), pane.name()), style);
     }
-    if app.zoomed {
+    let end = tab_spans().last().map_or(0, |(_, _, to)| to);
+    if app.zoomed && area.width > end + 8 {
         put_right(buf, Rect { width: area.width.saturating_sub(1), ..area }, area.y, "zoomed", theme.warn());
     }
 }
@@ -290,9 +291,24 @@ fn matters(app: &App, b: &action::Binding) -> bool {
     match (b.place, b.action) {
         (action::Where::Pane(PaneId::Lens), Action::ToggleDifference) => app.shared.compares(),
         (action::Where::Pane(PaneId::Lens), Action::NextRun) => app.shared.runs().len() > 2,
+        (action::Where::Pane(PaneId::Eval), action) => model && eval_matters(app, action),
         (action::Where::Pane(PaneId::Lens | PaneId::Grid | PaneId::Pca), _) => model,
         (_, Action::Zoom) => app.layout().is_some_and(|l| l.panes.len() > 1) || app.zoomed,
         _ => true,
+    }
+}
+
+/// The same in the evaluation: what its table or its items can do.
+fn eval_matters(app: &App, action: Action) -> bool {
+    let (table, open) = (app.eval.table.is_some(), app.eval.open);
+    match action {
+        Action::Compute => app.eval.running.is_none() && !open,
+        Action::Play => app.eval.running.is_some(),
+        Action::Open => table,
+        Action::NextFilter => open,
+        Action::NextRun => app.eval.other().is_some(),
+        Action::NextMeasure | Action::ToggleOrder => table && !open,
+        _ => !open,
     }
 }
 

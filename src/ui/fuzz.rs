@@ -2,7 +2,7 @@
 
 use super::screens::draw;
 use super::theme::Ladder;
-use crate::app::testing::{Bench, layer, lens_events};
+use crate::app::testing::{Bench, eval_events, layer, lens_events};
 use crate::app::{App, MouseKind, Msg, action, keys};
 use crate::engine::protocol::*;
 use std::time::Duration;
@@ -14,6 +14,9 @@ fn any_event(pick: usize, app: &App) -> Event {
     let mut odd = layer(pick % 40, run, &app.shared.query, pick.is_multiple_of(2));
     odd.entropy_bits = [f32::NAN, f32::INFINITY, -1.0, 3.0][pick % 4];
     odd.top.truncate(pick % 3);
+    if pick.is_multiple_of(5) {
+        return any_eval(pick, app);
+    }
     match pick / 7 % 9 {
         0 => Event::LensLayers { job, run, layers: vec![odd] },
         1 => Event::Failed { job, message: "An odd \u{1b}[31m failure.".into() },
@@ -31,6 +34,37 @@ fn any_event(pick: usize, app: &App) -> Event {
         7 => Event::PcaReady { job, answer: PcaAnswer::default(), complete: pick.is_multiple_of(2) },
         _ => lens_events(job, &app.shared.query, &[run]).swap_remove(pick % 8),
     }
+}
+
+/// Events of an evaluation, the running one's mostly, whole or damaged.
+fn any_eval(pick: usize, app: &App) -> Event {
+    let running = app.eval.running.as_ref().map_or(2, |r| r.job);
+    let job = if pick.is_multiple_of(3) { 2 } else { running };
+    let wish = app.eval.asked.wish.clone();
+    let plan = app.shared.library.eval_plan(&wish).unwrap_or_default();
+    let mut events = eval_events(job, &EvalRequest { plan, runs: app.eval.asked.runs.clone() });
+    events.push(Event::EvalDone { job, elapsed_ms: f64::NAN });
+    events.push(Event::Note { job, sentence: "An odd \u{1b}[31m note.".into() });
+    let (stage, unit) = ("hi".to_owned(), ["bytes", "answers"][pick % 2].to_owned());
+    events.push(Event::Progress { job, stage, done: pick as u64, total: (pick % 3 * 100) as u64, unit });
+    let mut event = events.swap_remove(pick / 3 % events.len());
+    match &mut event {
+        Event::EvalRecords { records, .. } => {
+            for record in records.iter_mut().filter(|_| pick.is_multiple_of(4)) {
+                record.lang += pick % 30;
+                record.p.iter_mut().for_each(|p| *p = [f32::NAN, 0.0, 1.0, f32::INFINITY][pick / 4 % 4]);
+                record.p.truncate(1 + pick % 2);
+            }
+        }
+        Event::EvalStarted { sets, .. } => {
+            sets.truncate(pick % 25);
+            if let Some(set) = sets.first_mut() {
+                set.refused = Some("no token\u{7} is left".into());
+            }
+        }
+        _ => {}
+    }
+    event
 }
 
 #[test]

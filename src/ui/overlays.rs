@@ -217,5 +217,11 @@ fn about(app: &App) -> &'static str {
              lie on each other, the model represents their meaning alike."
         }
         P::Training => "A training run's files, followed while they are being written.",
+        P::Eval => {
+            "How many of the task's items each run answers rightly, language by language. calibrated: the accuracy \
+             after each label's scores are divided by their mean over queries without content; AUC: of the \
+             log-ratio of the labels. Neither moves when a model merely says one label more often, and the answers \
+             column shows whether it does (! where nearly all answers are one label)."
+        }
     }
 }

@@ -49,7 +49,7 @@ fn fetching_and_loading_show_progress() {
     bench.found(Ok(Found::Fetchable { from: "Python packages with pip".into(), bytes: 241_000_000 }));
     bench.hold = true;
     bench.keys("<enter>");
-    bench.release(1);
+    bench.release(2);
     bench.wait(4000);
     insta::assert_snapshot!(screen(&bench));
 }
@@ -186,7 +186,7 @@ fn is_furniture(c: char) -> bool {
 
 #[test]
 fn without_colour_no_cell_has_any() {
-    for keys in ["", "d", "?", ":", "L", "<enter>", "1x", "3", "4", "5"] {
+    for keys in ["", "d", "?", ":", "L", "<enter>", "1x", "3", "4", "5", "6", "6c", "6c<enter>"] {
         let mut bench = Bench::with_adapter(160, 48);
         bench.keys(keys);
         let buf = draw(&bench.app, Ladder::None);

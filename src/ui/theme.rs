@@ -323,6 +323,12 @@ impl Theme {
         self.glyphs.languages[index % 20]
     }
 
+    /// The colour of the i-th label of a task, and the sign that fills its part of a bar.
+    pub fn label(&self, index: usize) -> (char, Style) {
+        let (sign, language) = [(4, 0), (1, 4), (3, 8), (2, 11)][index % 4];
+        (self.glyphs.shades[sign], self.language(language))
+    }
+
     /// Ground and text for a cell of a heat map at `p` in 0..=1 (NaN counts as 0).
     pub fn heat(&self, p: f32) -> Style {
         let p = if p.is_finite() { p.clamp(0.0, 1.0) } else { 0.0 };

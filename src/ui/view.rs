@@ -55,6 +55,7 @@ fn pane_with_frame(
         PaneId::Grid => panes::grid::title(app),
         PaneId::Pca => panes::pca::title(app),
         PaneId::Training => panes::training::title(app),
+        PaneId::Eval => panes::eval::title(app),
     };
     let top = Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: 1, ..area };
     let name_style = if focused { theme.accent() } else { theme.dim() };
@@ -70,6 +71,7 @@ fn pane_with_frame(
         PaneId::Grid => panes::grid::render(buf, inner, app, focused, theme),
         PaneId::Pca => panes::pca::render(buf, inner, app, focused, theme),
         PaneId::Training => panes::training::render(buf, inner, app, focused, theme),
+        PaneId::Eval => panes::eval::render(buf, inner, app, focused, theme),
     }
     None
 }

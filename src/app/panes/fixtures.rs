@@ -1,6 +1,6 @@
 //! Hand-made state for the panes' tests: a library of 20 languages, a model, an adapter.
 
-use crate::app::library::{ItemEntry, LanguageEntry, Library, TaskEntry};
+use crate::app::library::{EvalWish, ItemEntry, LanguageEntry, Library, TaskEntry};
 use crate::app::shared::{Adapter, Cx, Effect, Jobs, Shared};
 use crate::engine::protocol::*;
 use std::rc::Rc;
@@ -51,6 +51,11 @@ impl FakeLibrary {
         let tasks = vec![TaskEntry { id: "sentiment".into(), labels, langs: codes.collect() }];
         Self { languages, tasks, n }
     }
+
+    /// Another task that is like the first.
+    pub fn add_task(&mut self, id: &str) {
+        self.tasks.push(TaskEntry { id: id.into(), ..self.tasks[0].clone() });
+    }
 }
 
 impl Library for FakeLibrary {
@@ -79,11 +84,40 @@ impl Library for FakeLibrary {
         };
         (0..self.n).map(item).collect()
     }
+    fn eval_plan(&self, wish: &EvalWish) -> Result<EvalPlan, String> {
+        if let Some(lang) = wish.langs.iter().find(|l| !self.tasks[0].langs.contains(l)) {
+            return Err(format!("the task {} has no language {lang}", wish.task));
+        }
+        let n = self.n.min(wish.limit.unwrap_or(usize::MAX));
+        let item = |lang: &str, i: usize| EvalItem {
+            index: i,
+            text: format!("{lang}: a film of no weight but great charm, number {i}. It is \""),
+            gold: i % 2,
+            values: vec![format!("{lang} {i}")],
+        };
+        let lang = |code: &String| EvalLang {
+            lang: code.clone(),
+            words: self.tasks[0].labels.clone(),
+            items: (0..n).map(|i| item(code, i)).collect(),
+            free: vec!["N/A".into(), "".into()],
+            ..EvalLang::default()
+        };
+        Ok(EvalPlan {
+            task: wish.task.clone(),
+            labels: self.tasks[0].labels.clone(),
+            fields: vec!["input".into()],
+            style: wish.style,
+            protocol: wish.protocol,
+            score: wish.score,
+            langs: wish.langs.iter().map(lang).collect(),
+        })
+    }
 }
 
 /// Shared state with a loaded model of `layers` layers and as many adapters as named.
 pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
-    let adapter = |name: &&str| Adapter {
+    let adapter = |(number, name): (usize, &&str)| Adapter {
+        number,
         info: AdapterInfo { name: (*name).into(), ..AdapterInfo::default() },
         shown: true,
     };
@@ -98,7 +132,7 @@ pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
     Shared {
         library: Rc::new(FakeLibrary::new(32, &[])),
         model: Some(model),
-        adapters: adapters.iter().map(adapter).collect(),
+        adapters: adapters.iter().enumerate().map(adapter).collect(),
         task: "sentiment".into(),
         lang: "th".into(),
         item: 0,

@@ -2,6 +2,7 @@
 
 use crate::app::action::Action;
 use crate::app::library::Library;
+use crate::tasks::LANGUAGES;
 
 /// Named sets of languages; `None`: all there are.
 pub const PRESETS: [(&str, Option<&[&str]>); 3] = [
@@ -21,6 +22,11 @@ impl Default for Chosen {
 }
 
 impl Chosen {
+    /// Every language.
+    pub fn all() -> Self {
+        Self(LANGUAGES.iter().map(|l| l.code.to_owned()).collect())
+    }
+
     /// Whether a language is chosen.
     pub fn has(&self, code: &str) -> bool {
         self.0.iter().any(|c| c == code)

@@ -1,6 +1,10 @@
 //! The panes' states.
 
 pub mod alignment;
+pub mod eval;
+mod eval_act;
+mod eval_export;
+pub mod eval_view;
 #[cfg(test)]
 pub mod fixtures;
 pub mod grid;

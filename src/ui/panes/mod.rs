@@ -1,6 +1,11 @@
 //! Drawing of the panes. Each draws the inside of its frame:
 //! `render(buf, area, app, focused, theme)`, where `area` excludes border and title.
 
+pub mod eval;
+mod eval_card;
+mod eval_items;
+mod eval_side;
+mod eval_table;
 pub mod grid;
 pub mod lens;
 mod lens_cells;

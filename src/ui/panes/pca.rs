@@ -68,7 +68,7 @@ fn draw(buf: &mut Buffer, area: Rect, pane: &PcaPane, shared: &Shared, now: Dura
         ready(buf, area, pane, shared, now, theme);
     }
     if let Some(list) = &pane.list {
-        pca_list::render(buf, area, list, &pane.languages, shared, theme);
+        pca_list::render(buf, area, "Languages in the plane", list, &pane.languages, shared, theme);
     }
 }
 

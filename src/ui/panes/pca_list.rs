@@ -1,4 +1,4 @@
-//! The PCA pane's list of languages.
+//! The list that languages are chosen from, over the PCA or the evaluation.
 
 use crate::app::library::language_index;
 use crate::app::panes::languages::{Chosen, LanguageList, PRESETS};
@@ -13,6 +13,7 @@ use ratatui::layout::Rect;
 pub fn render(
     buf: &mut Buffer,
     area: Rect,
+    title: &str,
     list: &LanguageList,
     chosen: &Chosen,
     shared: &Shared,
@@ -32,7 +33,7 @@ pub fn render(
         buf[at].reset();
         buf[at].set_style(theme.raised());
     }
-    let title = format!(" Languages in the plane: {}", chosen.codes(library).len());
+    let title = format!(" {title}: {}", chosen.codes(library).len());
     text::put(buf, panel, panel.x, panel.y, &title, theme.accent());
     let keys = " space marks   / done   esc done";
     text::put(buf, panel, panel.x, panel.bottom().saturating_sub(1), keys, theme.dim());

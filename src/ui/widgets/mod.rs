@@ -11,4 +11,5 @@ pub mod line_chart;
 pub mod notice;
 pub mod plot;
 pub mod scatter;
+pub mod shares;
 pub mod table;
