@@ -140,6 +140,7 @@ fn simd() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
         ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+        ("amx", crate::model::kernels::amx::available()),
     ]
     .into_iter()
     .filter_map(|(name, there)| there.then_some(name))

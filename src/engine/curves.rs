@@ -136,7 +136,7 @@ impl Engine {
             return Ok(());
         }
         let kvs = self.pool.install(|| {
-            let options = Options { keep_kv: true, sublayers: false };
+            let options = Options { keep_kv: true, ..Options::default() };
             self.decoder.forward(&[span], options, cancel, &mut |_| Ok(()))
         })?;
         for kv in kvs {

@@ -391,7 +391,7 @@ impl Engine {
     ) -> Result<(Vec<Vec<f32>>, Vec<KvCache>)> {
         let last = self.decoder.blocks.len();
         let mut states = Vec::with_capacity(wanted.len());
-        let options = Options { keep_kv, sublayers: false };
+        let options = Options { keep_kv, same_bits: true, ..Options::default() };
         let kvs = self.pool.install(|| {
             self.decoder.forward(spans, options, cancel, &mut |tap| {
                 if tap.layer == last {

@@ -200,7 +200,7 @@ impl Engine {
             Some(adapter) => adapter_hash(&adapter, self.decoder.blocks.len())?,
             None => String::new(),
         };
-        let kernels = crate::model::kernels::simd::simd().name();
+        let kernels = crate::model::kernels::name();
         let (dtype, device) = (&self.info().dtype, &self.info().device);
         Ok(Some(text_hash(&format!("{model} {adapter} {dtype} {device} {kernels}"))))
     }

@@ -103,7 +103,7 @@ impl Engine {
         let (mut residual, mut attention, mut mlp) = (Vec::new(), Vec::new(), Vec::new());
         let stop = Cancel::new();
         let outcome = self.pool.install(|| {
-            let options = Options { keep_kv: false, sublayers: true };
+            let options = Options { sublayers: true, ..Options::default() };
             self.decoder.forward(&[span], options, cancel, &mut |tap| {
                 if tap.layer > layer {
                     stop.cancel();

@@ -274,7 +274,7 @@ impl SharedSums {
         let summed: Range<usize> = self.from..prefix.len();
         let sums = &mut self.sums;
         let kvs = engine.pool.install(|| {
-            let options = Options { keep_kv: true, sublayers: false };
+            let options = Options { keep_kv: true, ..Options::default() };
             engine.decoder.forward(&[span], options, cancel, &mut |tap: Tap| {
                 let normed =
                     if tap.layer == last { Some(engine.decoder.final_norm.forward(tap.x)?) } else { None };

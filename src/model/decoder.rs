@@ -6,6 +6,7 @@ use super::config::Config;
 use super::kernels::attention::Heads;
 use super::kernels::elementwise::Angles;
 use super::kernels::mat::LINE;
+use super::kernels::matmul::with_kernel;
 use super::linear::{Group, Linear, Weight, forward_many};
 use super::names::Proj;
 use crate::engine::control::Cancel;
@@ -125,6 +126,8 @@ pub struct Options {
     pub keep_kv: bool,
     /// Also tap inside blocks.
     pub sublayers: bool,
+    /// A span's numbers must not depend, to the last bit, on what else is computed with it.
+    pub same_bits: bool,
 }
 
 /// Where each span's columns lie: spans with different adapters begin on vector boundaries.
@@ -179,6 +182,17 @@ impl Decoder {
     ) -> Result<Vec<KvCache>> {
         self.check(spans)?;
         let layout = Layout::of(spans);
+        with_kernel(layout.total, options.same_bits, || self.pass(spans, &layout, options, cancel, tap))
+    }
+
+    fn pass(
+        &self,
+        spans: &[Span],
+        layout: &Layout,
+        options: Options,
+        cancel: &Cancel,
+        tap: &mut dyn FnMut(Tap) -> Result<()>,
+    ) -> Result<Vec<KvCache>> {
         let mut ids = vec![None; layout.total];
         let mut positions = vec![0; layout.total];
         for (s, cols) in spans.iter().zip(&layout.columns) {
@@ -198,7 +212,7 @@ impl Decoder {
         let mut kept: Vec<Vec<(Act, Act)>> = spans.iter().map(|_| Vec::new()).collect();
         for layer in 0..self.blocks.len() {
             cancel.check()?;
-            let mut pass = Pass { decoder: self, layout: &layout, spans, layer, options };
+            let mut pass = Pass { decoder: self, layout, spans, layer, options };
             pass.attention(&mut x, &angles, &mut kept)?;
             if options.sublayers {
                 tap(Tap { layer: layer + 1, point: Point::AfterAttention, x: &x, columns: &layout.columns })?;

@@ -22,16 +22,20 @@ const TALL: usize = 16;
 const TILE: usize = 1024;
 /// Tiles along a row that are multiplied before the sums go back to memory: two tiles of activations that deep stay
 /// in the L1 cache while all rows of a task pass by.
-const CHUNK: usize = 5;
+const CHUNK: usize = 3;
+/// Tiles along a row that are cut at a time: whole rows of a small model, so that they are read as they lie.
+const DEEPEST: usize = 20;
+/// Rows that are cut at a time; the next ones come from memory meanwhile.
+const PANEL: usize = 64;
 /// Most rows of weights in one task.
-const ROWS: usize = 128;
+const ROWS: usize = 256;
 
 /// Whether this processor has the tiles and the system lets this process use them. `POLYLENS_SIMD` set to anything
 /// but `amx` turns them off.
 pub fn available() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        let wanted = std::env::var("POLYLENS_SIMD").is_ok_and(|asked| asked == "amx");
+        let wanted = std::env::var("POLYLENS_SIMD").map_or(true, |asked| asked == "amx");
         wanted && is_x86_feature_detected!("avx512f") && processor_has_tiles() && permitted()
     })
 }
@@ -159,43 +163,46 @@ unsafe fn cut_tokens(x: *const f32, stride: usize, rows: usize, to: [*mut u8; 3]
     }
 }
 
-/// Tiles of 16 rows of weights x 32 inputs, `parts` each, from rows of f32 `stride` apart; what is beyond `rows` and
-/// `depth` is zero.
+/// One row of weights, `depth` floats, into row `row` of successive tiles: `parts` of them for every 32 inputs, `step`
+/// bytes apart; what is beyond `depth` in the last ones is zero.
 ///
 /// # Safety
-/// `rows` x `depth` floats must be readable, `parts` tiles writable from `to` on, `step` bytes apart; AVX-512.
+/// `depth` floats must be readable, the tiles writable from `to` on; AVX-512.
 #[target_feature(enable = "avx512f")]
-unsafe fn cut_weights(
-    w: *const f32,
-    stride: usize,
-    (rows, depth): (usize, usize),
-    parts: usize,
-    to: *mut u8,
-    step: usize,
-) {
-    let mask = |from: usize| -> __mmask16 {
-        let there = depth.saturating_sub(from).min(16);
-        ((1u32 << there) - 1) as __mmask16
-    };
-    let (left, right) = (mask(0), mask(16));
-    for row in 0..TALL {
-        let load = |from: usize, mask: __mmask16| {
-            let mask = if row < rows { mask } else { 0 };
-            // SAFETY: masked lanes are not read; the others are the caller's.
-            cut(unsafe { _mm512_maskz_loadu_ps(mask, w.wrapping_add(row * stride + from)) })
-        };
-        let (a, b) = (load(0, left), load(16, right));
-        for part in 0..parts {
-            let narrow = |x: __m512i| _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(x));
-            let at = to.wrapping_add(part * step + row * 64);
-            // SAFETY: the caller's.
-            unsafe {
-                _mm256_storeu_si256(at.cast(), narrow(a[part]));
-                _mm256_storeu_si256(at.wrapping_add(32).cast(), narrow(b[part]));
+unsafe fn cut_weights(w: *const f32, depth: usize, parts: usize, to: *mut u8, step: usize) {
+    for at in (0..depth).step_by(DEEP) {
+        let to = to.wrapping_add(at / DEEP * parts * step);
+        for half in 0..2 {
+            let from = at + half * 16;
+            let there = depth.saturating_sub(from).min(16);
+            let mask = ((1u32 << there) - 1) as __mmask16;
+            // SAFETY: masked lanes are not read; the others are the caller's. A prefetch never faults.
+            let x = unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(from + AHEAD).cast());
+                cut(_mm512_maskz_loadu_ps(mask, w.wrapping_add(from)))
+            };
+            for (part, x) in x.into_iter().enumerate().take(parts) {
+                let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(x));
+                // SAFETY: the caller's.
+                unsafe { _mm256_storeu_si256(to.wrapping_add(part * step + half * 32).cast(), narrow) };
             }
         }
     }
 }
+
+/// Zeros in place of a row.
+///
+/// # Safety
+/// As for [`cut_weights`].
+unsafe fn clear(tiles: usize, parts: usize, to: *mut u8, step: usize) {
+    for tile in 0..tiles * parts {
+        // SAFETY: the caller's.
+        unsafe { to.wrapping_add(tile * step).write_bytes(0, 64) };
+    }
+}
+
+/// Floats ahead that are asked for while a row is cut.
+const AHEAD: usize = 512;
 
 thread_local! {
     /// Cut weights of a task, and widened rows.
@@ -213,65 +220,138 @@ pub struct Output {
 
 /// How many rows one task should have so that `threads` have enough of them.
 pub fn task_rows(total: usize, threads: usize) -> usize {
-    (total / (threads * 4)).next_multiple_of(2 * TALL).clamp(2 * TALL, ROWS)
+    (total / (threads * 2)).next_multiple_of(2 * TALL).clamp(2 * TALL, ROWS)
 }
 
 /// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread.
 pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
     SCRATCH.with_borrow_mut(|(cut, wide)| {
         let parts = if w.format == Format::Bf16 { 1 } else { 3 };
-        let tall = rows.len().div_ceil(TALL);
-        let deep = CHUNK * 4;
-        // One chunk of depth after the other; a line more for alignment.
-        cut.resize(cut.len().max((tall.next_multiple_of(2) * deep * parts * TILE + 64) / 8), 0);
+        // A line more for alignment.
+        cut.resize(cut.len().max((PANEL / TALL * DEEPEST * parts * TILE + 64) / 8), 0);
         let base = cut.as_mut_ptr().cast::<u8>();
         let base = base.wrapping_add(base.align_offset(64));
         // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
-        for from in (0..x.deep).step_by(deep) {
-            let count = deep.min(x.deep - from);
-            let place = |row: usize, k: usize| {
-                base.wrapping_add(((row / 2 * count + k) * parts * 2 + row % 2) * TILE)
+        let panels = rows.clone().step_by(PANEL).flat_map(|first| {
+            let last = rows.end.min(first + PANEL);
+            (0..x.deep)
+                .step_by(DEEPEST)
+                .map(move |from| Panel { rows: first..last, deep: from..x.deep.min(from + DEEPEST) })
+        });
+        let mut panels = panels.peekable();
+        while let Some(panel) = panels.next() {
+            panel.cut(w, parts, base, wide);
+            let mut ahead = Ahead::of(w, panels.peek(), panel.steps(x));
+            let out = Output {
+                y: SendPtr(out.y.get().wrapping_add((panel.rows.start - rows.start) * out.row)),
+                ..out
             };
-            let depth = (w.inp - from * DEEP).min(count * DEEP);
-            for t in 0..tall {
-                let first = rows.start + t * TALL;
-                let there = TALL.min(rows.end - first);
-                let (source, stride) = widened(w, first, there, from * DEEP, depth, wide);
-                for k in 0..count {
-                    let size = (there, DEEP.min(depth - k * DEEP));
-                    // SAFETY: the source holds `there` rows of `depth` floats; the tiles lie within `cut`.
-                    unsafe {
-                        cut_weights(source.wrapping_add(k * DEEP), stride, size, parts, place(t, k), 2 * TILE)
-                    };
-                }
-            }
-            for chunk in (0..count).step_by(CHUNK) {
-                let length = CHUNK.min(count - chunk);
-                for pair in 0..x.tokens.div_ceil(2 * TALL) {
-                    let wide_pair = x.tokens > pair * 2 * TALL + TALL;
-                    for t in (0..tall).step_by(2) {
-                        let step = Step {
-                            w: place(t, chunk),
-                            parts,
-                            x: x.at(pair, from + chunk),
-                            x_step: x.step(),
-                            length,
-                            rows: (rows.len() - t * TALL).min(2 * TALL),
-                            wide: wide_pair,
-                            add: out.add || from + chunk > 0,
-                            y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
-                            y_row: out.row,
-                        };
-                        // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
-                        unsafe { step.run() };
-                    }
-                }
-            }
+            panel.times(base, parts, x, out, &mut ahead);
         }
         // SAFETY: gives the tiles back, so that a thread switch need not save them.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     });
+}
+
+/// Rows of weights over some tiles' depth, cut together.
+struct Panel {
+    rows: Range<usize>,
+    deep: Range<usize>,
+}
+
+impl Panel {
+    /// Where a tile of the cut panel lies: pairs of row blocks, along their depth, part by part.
+    fn place(&self, base: *mut u8, parts: usize, row: usize, k: usize) -> *mut u8 {
+        base.wrapping_add(((row / 2 * self.deep.len() + k) * parts * 2 + row % 2) * TILE)
+    }
+
+    fn cut(&self, w: &CpuWeight, parts: usize, base: *mut u8, wide: &mut Vec<f32>) {
+        let from = self.deep.start * DEEP;
+        let depth = (w.inp - from).min(self.deep.len() * DEEP);
+        for t in 0..self.rows.len().div_ceil(TALL) {
+            let first = self.rows.start + t * TALL;
+            let there = TALL.min(self.rows.end - first);
+            let (source, stride) = widened(w, first, there, from, depth, wide);
+            for r in 0..TALL {
+                let to = self.place(base, parts, t, 0).wrapping_add(r * 64);
+                // SAFETY: the source holds `there` rows of `depth` floats; the tiles lie within the scratch.
+                unsafe {
+                    match r < there {
+                        true => cut_weights(source.wrapping_add(r * stride), depth, parts, to, 2 * TILE),
+                        false => clear(self.deep.len(), parts, to, 2 * TILE),
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many blocks of outputs [`Panel::times`] goes through.
+    fn steps(&self, x: &Packed) -> usize {
+        self.deep.len().div_ceil(CHUNK) * x.tokens.div_ceil(2 * TALL) * self.rows.len().div_ceil(2 * TALL)
+    }
+
+    fn times(&self, base: *mut u8, parts: usize, x: &Packed, out: Output, ahead: &mut Ahead) {
+        for chunk in (0..self.deep.len()).step_by(CHUNK) {
+            for pair in 0..x.tokens.div_ceil(2 * TALL) {
+                for t in (0..self.rows.len().div_ceil(TALL)).step_by(2) {
+                    ahead.fetch();
+                    let step = Step {
+                        w: self.place(base, parts, t, chunk),
+                        parts,
+                        x: x.at(pair, self.deep.start + chunk),
+                        x_step: x.step(),
+                        length: CHUNK.min(self.deep.len() - chunk),
+                        rows: (self.rows.len() - t * TALL).min(2 * TALL),
+                        wide: x.tokens > pair * 2 * TALL + TALL,
+                        add: out.add || self.deep.start + chunk > 0,
+                        y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
+                        y_row: out.row,
+                    };
+                    // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
+                    unsafe { step.run() };
+                }
+            }
+        }
+    }
+}
+
+/// The next panel's bytes, asked for from memory while this one is multiplied.
+struct Ahead {
+    first: *const u8,
+    row: usize,
+    /// Cache lines of a row.
+    lines: usize,
+    at: usize,
+    end: usize,
+    each: usize,
+}
+
+impl Ahead {
+    fn of(w: &CpuWeight, next: Option<&Panel>, steps: usize) -> Self {
+        let Some(panel) = next else {
+            return Self { first: std::ptr::null(), row: 0, lines: 1, at: 0, end: 0, each: 0 };
+        };
+        let (len, size) = (w.format.block_len(), w.format.block_bytes());
+        let row = w.inp / len * size;
+        let from = panel.deep.start * DEEP;
+        let depth = (w.inp - from).min(panel.deep.len() * DEEP);
+        let first = w.bytes().as_ptr().wrapping_add(panel.rows.start * row + from / len * size);
+        let lines = (depth.div_ceil(len) * size).div_ceil(64);
+        let end = lines * panel.rows.len();
+        Self { first, row, lines, at: 0, end, each: end.div_ceil(steps.max(1)) }
+    }
+
+    #[inline]
+    fn fetch(&mut self) {
+        let until = self.end.min(self.at + self.each);
+        for i in self.at..until {
+            let line = self.first.wrapping_add(i / self.lines * self.row + i % self.lines * 64);
+            // SAFETY: a prefetch never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+        }
+        self.at = until;
+    }
 }
 
 /// `depth` numbers of `count` rows as f32: where they lie, or widened into `wide`.

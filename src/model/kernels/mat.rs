@@ -22,15 +22,15 @@ pub struct Mat {
 
 /// Memory of dropped matrices, used again: fresh pages from the system cost more than a small product.
 static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
-/// Dropped matrices kept at most, and the lines that the largest of them may have (2 MiB x 4).
+/// Dropped matrices kept at most, and the lines that all of them may have together (64 MiB).
 const POOLED: usize = 24;
-const POOLED_LINES: usize = 1 << 17;
+const POOLED_LINES: usize = 1 << 20;
 
 /// A dropped matrix's memory that fits `lines` without waste.
 fn recycled(lines: usize) -> Option<Vec<Line>> {
     let mut pool = POOL.lock().ok()?;
-    let at = pool.iter().position(|v| v.len() >= lines && v.len() <= lines * 2)?;
-    let mut data = pool.swap_remove(at);
+    let at = pool.iter().rposition(|v| v.len() >= lines && v.len() <= lines * 2)?;
+    let mut data = pool.remove(at);
     data.truncate(lines);
     Some(data)
 }
@@ -38,10 +38,15 @@ fn recycled(lines: usize) -> Option<Vec<Line>> {
 impl Drop for Mat {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        if (16..=POOLED_LINES).contains(&data.len())
-            && let Ok(mut pool) = POOL.lock()
-            && pool.len() < POOLED
-        {
+        if !(16..=POOLED_LINES / 4).contains(&data.len()) {
+            return;
+        }
+        if let Ok(mut pool) = POOL.lock() {
+            let mut lines: usize = pool.iter().map(Vec::len).sum::<usize>() + data.len();
+            // What has lain longest without use makes room.
+            while pool.len() >= POOLED || lines > POOLED_LINES {
+                lines -= pool.remove(0).len();
+            }
             pool.push(data);
         }
     }

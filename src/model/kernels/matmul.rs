@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::format::{Format, bytes_of};
 use memmap2::Mmap;
 use rayon::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -117,6 +117,27 @@ thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+thread_local! {
+    /// Whether products that are begun on this thread use the processor's tiles, where it has them.
+    static TILES: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Fewest tokens for which cutting the weights for the tiles pays.
+const FEWEST: usize = 256;
+
+/// Runs `work`, whose products are over about `tokens` tokens, with the kernel that is the faster one for so many; or,
+/// where the same sum must come out whatever it is computed beside (`same_bits`), with one kernel always.
+pub fn with_kernel<T>(tokens: usize, same_bits: bool, work: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TILES.set(self.0);
+        }
+    }
+    let _restore = Restore(TILES.replace(same_bits || tokens >= FEWEST));
+    work()
+}
+
 /// One product of a group that shares its input.
 pub struct Job<'a> {
     pub w: &'a CpuWeight,
@@ -132,7 +153,7 @@ pub struct Job<'a> {
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     #[cfg(target_arch = "x86_64")]
-    if amx::available() {
+    if amx::available() && TILES.get() {
         return on_tiles(x, x_from, jobs, cols);
     }
     let threads = rayon::current_num_threads();
@@ -308,6 +329,37 @@ mod tests {
                     assert!((f64::from(y.row(r)[t]) - want).abs() < 1e-4, "{out} {inp} {tokens}: {r},{t}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tiles_are_as_exact_as_f32() {
+        #[cfg(target_arch = "x86_64")]
+        if !amx::available() {
+            println!("skipped: this processor has no tiles");
+            return;
+        }
+        for (out, inp, tokens) in [(1, 1, 1), (33, 70, 17), (67, 640, 49), (300, 2048, 33), (16, 64, 800)] {
+            let w = CpuWeight::floats(numbers(out * inp, 5), out, inp);
+            let xs = numbers(inp * tokens, 6);
+            let x = Mat::from_tokens(inp, tokens, &xs);
+            let worst = |same_bits: bool| {
+                let mut y = Mat::zeros(out, tokens);
+                with_kernel(0, same_bits, || matmul(&x, &mut [Job { w: &w, y: &mut y, add: false }]));
+                let mut worst = 0f64;
+                for r in (0..out).step_by(5) {
+                    let row = w.row(r);
+                    for t in 0..tokens {
+                        let want: f64 =
+                            (0..inp).map(|i| f64::from(row[i]) * f64::from(xs[t * inp + i])).sum();
+                        worst = worst.max((f64::from(y.row(r)[t]) - want).abs());
+                    }
+                }
+                worst
+            };
+            let (tiles, vectors) = (worst(true), worst(false));
+            println!("{out} x {inp} x {tokens}: error {tiles:.1e} on tiles, {vectors:.1e} on vectors");
+            assert!(tiles <= 2.0 * vectors + 1e-6, "{out} {inp} {tokens}: {tiles:e} against {vectors:e}");
         }
     }
 

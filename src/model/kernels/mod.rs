@@ -17,3 +17,12 @@ pub mod tile;
 
 pub use mat::Mat;
 pub use matmul::CpuWeight;
+
+/// The kernels in use, for people: the vector instructions, and the tiles where the processor has them.
+pub fn name() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if amx::available() {
+        return "AVX-512 and AMX tiles";
+    }
+    simd::simd().name()
+}
