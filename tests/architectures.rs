@@ -172,6 +172,39 @@ fn logits_and_residual_stream_agree_with_the_reference() {
 }
 
 #[test]
+fn the_last_positions_alone_are_what_they_are_among_all() {
+    for (path, numbers, name) in all() {
+        let decoder = load(&path, DType::F32);
+        let expected = expected(&numbers);
+        let kv = forward(&decoder, &[Span::new(expected[0].ids.clone(), None)], true).unwrap().1.remove(0);
+        let kv = Arc::new(kv);
+        // All sequences, one continued from a cache, and one of a single token.
+        let mut spans: Vec<Span> = expected.iter().map(|e| Span::new(e.ids.clone(), None)).collect();
+        let reused = expected[0].ids.len() - 1;
+        spans
+            .push(Span { past: Some((Arc::clone(&kv), reused)), ..Span::new(expected[0].ids.clone(), None) });
+        spans.push(Span::new(expected[0].ids[..1].to_vec(), None));
+        let (whole, _) = forward(&decoder, &spans, false).unwrap();
+        let mut ends = Vec::new();
+        let options = Options { last_only: true, ..Options::default() };
+        decoder
+            .forward(&spans, options, &Cancel::new(), &mut |tap| {
+                if tap.layer == decoder.blocks.len() {
+                    assert!(tap.columns.iter().all(|c| c.len() == 1), "{name}");
+                }
+                for (columns, whole) in tap.columns.iter().zip(&whole) {
+                    ends.push((tap.x.column(columns.end - 1)?, whole[tap.layer].last().unwrap().clone()));
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(ends.len(), spans.len() * (decoder.blocks.len() + 1), "{name}");
+        let (got, want): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        assert_close(&got, &want, &format!("{name}, last positions"));
+    }
+}
+
+#[test]
 fn adapters_agree_with_peft() {
     for (model, name) in ADAPTERS {
         let dir = fixture("models").join(model);

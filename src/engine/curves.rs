@@ -76,12 +76,17 @@ impl Engine {
             .collect::<Result<Vec<Span>>>()?;
         let mut states: Vec<Vec<Vec<f32>>> = vec![Vec::new(); batch.len()];
         self.pool.install(|| {
-            self.decoder.forward(&spans, Options::default(), cancel, &mut |tap| {
-                for (s, cols) in states.iter_mut().zip(tap.columns) {
-                    s.push(tap.x.column(cols.end - 1)?);
-                }
-                Ok(())
-            })
+            self.decoder.forward(
+                &spans,
+                Options { last_only: true, ..Options::default() },
+                cancel,
+                &mut |tap| {
+                    for (s, cols) in states.iter_mut().zip(tap.columns) {
+                        s.push(tap.x.column(cols.end - 1)?);
+                    }
+                    Ok(())
+                },
+            )
         })?;
         let flat: Vec<Vec<f32>> = states.into_iter().flatten().collect();
         // The sets of a batch are read together: an item's own are picked out afterwards.

@@ -391,12 +391,14 @@ impl Engine {
     ) -> Result<(Vec<Vec<f32>>, Vec<KvCache>)> {
         let last = self.decoder.blocks.len();
         let mut states = Vec::with_capacity(wanted.len());
-        let options = Options { keep_kv, same_bits: true, ..Options::default() };
+        let ends_only = !keep_kv && wanted.iter().all(|(s, p)| p + 1 == spans[*s].tokens.len());
+        let options = Options { keep_kv, same_bits: true, last_only: ends_only, ..Options::default() };
         let kvs = self.pool.install(|| {
             self.decoder.forward(spans, options, cancel, &mut |tap| {
                 if tap.layer == last {
                     for (span, position) in wanted {
-                        let column = tap.columns[*span].start + position - spans[*span].reused();
+                        let from_end = spans[*span].tokens.len() - position;
+                        let column = tap.columns[*span].end - from_end;
                         states.push(tap.x.column(column)?);
                     }
                 }

@@ -108,6 +108,18 @@ impl Act {
         }
     }
 
+    /// Columns by their numbers, where these activations lie.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn pick(&self, columns: &[usize]) -> Result<Self> {
+        let picked = self.gather(columns)?;
+        match self {
+            Self::Cpu(_) => Ok(Self::Cpu(picked)),
+            Self::Device(t) => to_device(&picked, t.device()).map(Self::Device),
+        }
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         match self {

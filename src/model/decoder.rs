@@ -126,6 +126,9 @@ pub struct Options {
     pub keep_kv: bool,
     /// Also tap inside blocks.
     pub sublayers: bool,
+    /// Only the spans' last positions are wanted from the last block, whose tap has one column a span. Not together
+    /// with `keep_kv` or `sublayers`.
+    pub last_only: bool,
     /// A span's numbers must not depend, to the last bit, on what else is computed with it.
     pub same_bits: bool,
 }
@@ -139,11 +142,15 @@ struct Layout {
 
 impl Layout {
     fn of(spans: &[Span]) -> Self {
+        Self::with(spans, |s| s.own().len())
+    }
+
+    fn with(spans: &[Span], len: impl Fn(&Span) -> usize) -> Self {
         let mut columns = Vec::with_capacity(spans.len());
         let mut groups: Vec<(Range<usize>, Option<Arc<Adapter>>)> = Vec::new();
         let mut at = 0usize;
         for s in spans {
-            let n = s.own().len();
+            let n = len(s);
             match groups.last_mut() {
                 Some((range, adapter)) if Adapter::same(adapter.as_ref(), s.adapter.as_ref()) => {
                     range.end = at + n
@@ -213,6 +220,11 @@ impl Decoder {
         for layer in 0..self.blocks.len() {
             cancel.check()?;
             let mut pass = Pass { decoder: self, layout, spans, layer, options };
+            if options.last_only && layer + 1 == self.blocks.len() {
+                let (x, tail) = pass.last(&x, &angles)?;
+                tap(Tap { layer: layer + 1, point: Point::Residual, x: &x, columns: &tail.columns })?;
+                break;
+            }
             pass.attention(&mut x, &angles, &mut kept)?;
             if options.sublayers {
                 tap(Tap { layer: layer + 1, point: Point::AfterAttention, x: &x, columns: &layout.columns })?;
@@ -306,14 +318,7 @@ impl Pass<'_> {
                 past: s.past.as_ref().map(|(c, n)| (&c.layers[self.layer].0, &c.layers[self.layer].1, *n)),
             })
             .collect();
-        let heads = Heads {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            dim: config.head_dim,
-            window: kind.window,
-            softcap: config.attention_softcap.map(|c| c as f32),
-        };
-        let mixed = act::attend(&q, &k, &v, &sequences, heads)?;
+        let mixed = act::attend(&q, &k, &v, &sequences, self.heads())?;
         if self.options.keep_kv {
             for (s, kept) in sequences.iter().zip(kept) {
                 let (pk, pv) = (s.past.map(|p| (p.0, p.2)), s.past.map(|p| (p.1, p.2)));
@@ -325,7 +330,83 @@ impl Pass<'_> {
         self.join(x, out, self.block().post_attention_norm.as_ref())
     }
 
-    fn mlp(&mut self, x: &mut Act, tap: &mut dyn FnMut(Tap) -> Result<()>) -> Result<()> {
+    /// The block for the spans' last positions alone: keys and values of all positions, everything else of those.
+    fn last(&self, x: &Act, angles: &[Angles]) -> Result<(Act, Layout)> {
+        let (config, block) = (&self.decoder.config, self.block());
+        let kind = config.layers[self.layer];
+        let normed = block.attention_norm.forward(x)?;
+        let [mut k, v]: [Act; 2] = self
+            .linears(&[Proj::K, Proj::V], &normed)?
+            .try_into()
+            .map_err(|_| Error::failed("two projections were asked for"))?;
+        if let Some(norm) = &block.k_norm {
+            k = norm.heads(k, config.head_dim)?;
+        }
+        k = act::rope(k, config.head_dim, &angles[kind.rope], 1.0)?;
+
+        let tail = Layout::with(self.spans, |_| 1);
+        let (mut sources, mut positions) = (vec![0; tail.total], vec![0; tail.total]);
+        for ((s, all), one) in self.spans.iter().zip(&self.layout.columns).zip(&tail.columns) {
+            sources[one.start] = all.end - 1;
+            positions[one.start] = s.tokens.len() - 1;
+        }
+        let rest = Pass {
+            decoder: self.decoder,
+            layout: &tail,
+            spans: self.spans,
+            layer: self.layer,
+            options: self.options,
+        };
+        let mut q = rest.linears(&[Proj::Q], &normed.pick(&sources)?)?.remove(0);
+        if let Some(norm) = &block.q_norm {
+            q = norm.heads(q, config.head_dim)?;
+        }
+        let angles = Angles::new(&config.ropes[kind.rope].inverse_frequencies(config.head_dim), &positions);
+        q = act::rope(q, config.head_dim, &angles, config.attention_scale as f32)?;
+        let before: Vec<Option<(Act, Act)>> = self
+            .spans
+            .iter()
+            .zip(&self.layout.columns)
+            .map(|(s, all)| {
+                if s.tokens.len() < 2 {
+                    return Ok(None);
+                }
+                let past = s.past.as_ref().map(|(c, n)| (&c.layers[self.layer], *n));
+                let join = |own: &Act, past| own.slice_after(past, all.start, all.end - 1);
+                Ok(Some((join(&k, past.map(|(l, n)| (&l.0, n)))?, join(&v, past.map(|(l, n)| (&l.1, n)))?)))
+            })
+            .collect::<Result<_>>()?;
+        let sequences: Vec<Sequence> = self
+            .spans
+            .iter()
+            .zip(&tail.columns)
+            .zip(&before)
+            .map(|((s, one), before)| Sequence {
+                start: one.start,
+                len: 1,
+                past: before.as_ref().map(|(k, v)| (k, v, s.tokens.len() - 1)),
+            })
+            .collect();
+        let mixed = act::attend(&q, &k.pick(&sources)?, &v.pick(&sources)?, &sequences, self.heads())?;
+        let mut x = x.pick(&sources)?;
+        let out = rest.linears(&[Proj::O], &mixed)?.remove(0);
+        rest.join(&mut x, out, block.post_attention_norm.as_ref())?;
+        rest.mlp(&mut x, &mut |_| Ok(()))?;
+        Ok((x, tail))
+    }
+
+    fn heads(&self) -> Heads {
+        let config = &self.decoder.config;
+        Heads {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            dim: config.head_dim,
+            window: config.layers[self.layer].window,
+            softcap: config.attention_softcap.map(|c| c as f32),
+        }
+    }
+
+    fn mlp(&self, x: &mut Act, tap: &mut dyn FnMut(Tap) -> Result<()>) -> Result<()> {
         let normed = self.block().mlp_norm.forward(x)?;
         let mut both = self.linears(&[Proj::Gate, Proj::Up], &normed)?;
         let (up, gate) = (both.remove(1), both.remove(0));
