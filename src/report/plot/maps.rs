@@ -9,7 +9,7 @@ use crate::report::text::{fit, width};
 
 /// Cells of few languages are no larger, those of many no smaller, than these.
 const LARGEST: f64 = 44.0;
-const SMALLEST: f64 = 14.0;
+const SMALLEST: f64 = 15.0;
 /// Above this many languages the cells shrink further.
 const MANY: usize = 26;
 const GAP: f64 = 58.0;
@@ -105,7 +105,7 @@ impl<'a> Maps<'a> {
         let (langs, c) = (&self.report.answer.langs, self.cell);
         let all = values(self.report, layer, Alignment::ALL[measure]);
         let widest = all.map(|v| ems(&short(v))).fold(0.0, f64::max);
-        let print = ((c - 2.0) / widest).min(10.5);
+        let print = ((c - 3.0) / widest).min(10.5);
         for (row, a) in langs.iter().enumerate() {
             for (column, b) in langs.iter().enumerate() {
                 let (x, y) = (x + column as f64 * c, y + row as f64 * c);
