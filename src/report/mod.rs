@@ -8,6 +8,7 @@ pub mod curves;
 pub mod eval;
 pub mod json;
 pub mod lens;
+pub mod measures;
 pub mod output;
 pub mod pca;
 pub mod plot;

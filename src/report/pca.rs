@@ -1,6 +1,7 @@
 //! Joint PCA and the alignment measures.
 
 use super::json::{self, Head, Ordered};
+use super::measures::{Alignment, intervals};
 use super::plot;
 use super::table::{Align, Table};
 use super::{Report, Source};
@@ -140,15 +141,17 @@ impl PcaReport<'_> {
 
     fn table(&self, run: &PcaRun) -> Table {
         let pairs = self.shown_pairs();
-        let fixed = ["layer", "PC1", "PC2", "CKA", "cos gap", "MEXA"];
-        let columns = fixed.iter().map(|c| (*c).to_owned()).chain(pairs.iter().map(|p| format!("r {p}")));
+        let fixed =
+            ["layer", "PC1", "PC2"].into_iter().chain(Alignment::WITH_INTERVALS.map(Alignment::short));
+        let columns = fixed.map(str::to_owned).chain(pairs.iter().map(|p| format!("r {p}")));
         let mut table = Table::new(columns.map(|c| (c, Align::Right)));
         for l in &run.layers {
             let variance = |k: usize| {
                 l.explained_variance_ratio.get(k).map_or("n/a".into(), |v| format!("{:.1}%", 100.0 * v))
             };
             let mut row = vec![l.layer.to_string(), variance(0), variance(1)];
-            row.extend([&l.cka, &l.cosine_gap, &l.mexa].map(mean_over_pairs));
+            let mean = |m: Alignment| m.mean(l).map_or("n/a".into(), |m| format!("{:.3}", m.value));
+            row.extend(Alignment::WITH_INTERVALS.map(mean));
             row.extend(pairs.iter().map(|p| l.pearson.get(p).map_or("n/a".into(), |r| format!("{r:.3}"))));
             table.row(row);
         }
@@ -156,15 +159,26 @@ impl PcaReport<'_> {
     }
 }
 
-fn mean_over_pairs(m: &BTreeMap<String, Measure>) -> String {
-    if m.is_empty() {
-        return "n/a".into();
-    }
-    format!("{:.3}", m.values().map(|v| v.value).sum::<f64>() / m.len() as f64)
-}
-
 const LEGEND: &str = "PC1, PC2: explained variance of the joint 2-D fit. CKA, cos gap, MEXA: means over all pairs. \
                       r: Pearson correlation of the pair on the joint first component.";
+
+/// Below [`LEGEND`] where the text has the tables of intervals.
+const INTERVALS: &str =
+    "[95 %]: means of the pairs' bootstrap intervals. shuf.: the same means with shuffled pairs.";
+
+impl PcaReport<'_> {
+    /// One table of languages x languages a measure, at the last layer.
+    fn matrices(&self, run: &PcaRun) -> String {
+        let Some(layer) = run.layers.last().filter(|_| self.answer.langs.len() > 1) else {
+            return String::new();
+        };
+        let tables = Alignment::ALL.map(|m| {
+            let table = m.matrix(layer, &self.answer.langs).markdown();
+            format!("\n### {}, layer {}\n\n{table}", m.name(), layer.layer)
+        });
+        tables.concat()
+    }
+}
 
 impl Report for PcaReport<'_> {
     fn json(&self) -> Result<String> {
@@ -204,14 +218,23 @@ impl Report for PcaReport<'_> {
         out += &format!("{}\n\n{LEGEND}\n", self.caption());
         for run in &self.answer.runs {
             out += &format!("\n## {}\n\n{}", self.source.run_name(run.run), self.table(run).markdown());
+            out += &self.matrices(run);
         }
         out
     }
 
     fn text(&self, width: usize) -> String {
         let mut out = format!("{}\n{}\n{LEGEND}\n", self.source.model_line(), self.caption());
-        for run in &self.answer.runs {
+        let details: Option<Vec<Table>> =
+            self.answer.runs.iter().map(|r| intervals(r).filter(|t| t.width() <= width)).collect();
+        if details.is_some() {
+            out += &format!("{INTERVALS}\n");
+        }
+        for (i, run) in self.answer.runs.iter().enumerate() {
             out += &format!("\n{}\n{}", self.source.run_name(run.run), self.table(run).text_blocks(width));
+            if let Some(tables) = &details {
+                out += &format!("\n{}", tables[i].text(width));
+            }
         }
         out
     }

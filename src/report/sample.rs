@@ -129,14 +129,15 @@ pub fn pca(langs: &[&str], n: usize, runs: usize) -> PcaAnswer {
         [a.sin() * 20.0 + l as f64 * near * 15.0, a.cos() * 9.0 - i as f64 / 4.0]
     };
     let measure = |value: f64| Measure { value, low: value - 0.1, high: value + 0.05, shuffled: 0.02 };
-    let layer = |k: usize| {
+    // An adapter is further along than the run before it.
+    let layer = |k: usize, ahead: usize| {
         let pairs = |f: &dyn Fn(usize, usize) -> f64| {
             let each = langs.iter().enumerate().flat_map(|(a, x)| {
                 langs.iter().enumerate().skip(a + 1).map(move |(b, y)| (format!("{x}-{y}"), (a, b)))
             });
             each.map(|(pair, (a, b))| (pair, f(a, b))).collect::<std::collections::BTreeMap<_, _>>()
         };
-        let r = |a: usize, b: usize| 1.0 - (a + b) as f64 * 0.9 / (k as f64 + 2.0 + b as f64);
+        let r = |a: usize, b: usize| 1.0 - (a + b) as f64 * 0.9 / ((k + 2 * ahead) as f64 + 2.0 + b as f64);
         let measures =
             |f: f64| pairs(&|a, b| r(a, b) * f).into_iter().map(|(p, v)| (p, measure(v))).collect();
         PcaLayer {
@@ -160,7 +161,7 @@ pub fn pca(langs: &[&str], n: usize, runs: usize) -> PcaAnswer {
         n,
         pooling: Pooling::Mean,
         runs: (0..runs)
-            .map(|r| PcaRun { run: r.checked_sub(1), layers: (0..=18).map(layer).collect() })
+            .map(|r| PcaRun { run: r.checked_sub(1), layers: (0..=18).map(|k| layer(k, r)).collect() })
             .collect(),
         elapsed_ms: 9000.0,
     }

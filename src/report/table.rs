@@ -37,6 +37,12 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// Columns that the whole table takes in a terminal.
+    pub fn width(&self) -> usize {
+        let columns = self.header.len();
+        (0..columns).map(|c| self.column_width(c)).sum::<usize>() + 2 * columns.saturating_sub(1)
+    }
+
     /// Aligned by display width, two spaces apart, a rule under the header. Columns on the right that do
     /// not fit `max_width` are left out, the last shown one is cut.
     pub fn text(&self, max_width: usize) -> String {

@@ -4,7 +4,7 @@ use super::curves::{CurvesReport, Section};
 use super::lens::LensReport;
 use super::pca::PcaReport;
 use super::{Format, Report, Source, sample, text};
-use crate::engine::protocol::{CurvesAnswer, LensAnswer, ModelInfo, PcaAnswer, Protocol, Style};
+use crate::engine::protocol::{CurvesAnswer, LensAnswer, Measure, ModelInfo, PcaAnswer, Protocol, Style};
 use serde_json::{Value, json};
 
 /// Everything a report borrows.
@@ -211,12 +211,22 @@ fn pictures_are_drawn() {
     let mut one = World::new();
     one.curves = sample::curves(1, 1);
     one.pca = sample::pca(&crate_languages(), 10, 1);
-    let pictures: [(&str, &dyn Report); 5] = [
+    let with_pca = |langs: &[&str], runs| World { pca: sample::pca(langs, 10, runs), ..World::new() };
+    let (two, seven) = (with_pca(&["en", "sw"], 1), with_pca(&crate_languages()[..7], 2));
+    let (twenty, mut short) = (with_pca(&crate_languages(), 2), with_pca(&["en", "zh-Hant-HK", "de"], 2));
+    for run in &mut short.pca.runs {
+        run.layers.truncate(1);
+    }
+    let pictures: [(&str, &dyn Report); 9] = [
         ("lens", &world.lens()),
         ("curves", &world.curves(&["zh", "de"])),
         ("pca", &world.pca()),
         ("curves-one", &one.curves(&["sw"])),
         ("pca-twenty", &one.pca()),
+        ("pca-two", &two.pca()),
+        ("pca-seven", &seven.pca()),
+        ("pca-twenty-two-runs", &twenty.pca()),
+        ("pca-one-layer", &short.pca()),
     ];
     for (name, report) in pictures {
         let svg = String::from_utf8(report.render(Format::Svg).unwrap()).unwrap();
@@ -232,6 +242,71 @@ fn pictures_are_drawn() {
     }
 }
 
+#[test]
+fn pca_text_has_the_intervals_where_they_fit() {
+    let world = World::new();
+    let m = |f: fn(&Measure) -> f64| {
+        let cka = &world.pca.runs[1].layers[18].cka;
+        cka.values().map(f).sum::<f64>() / cka.len() as f64
+    };
+    let (value, low, high) = (m(|m| m.value), m(|m| m.low), m(|m| m.high));
+    let expected = format!("   18  {value:.3} [{low:.3}, {high:.3}]  0.020  ");
+    let wide = world.pca().text(100);
+    assert!(wide.contains("cos gap [95 %]  shuf."), "{wide}");
+    assert_eq!(wide.lines().filter(|l| l.starts_with(&expected)).count(), 1, "{expected}\n{wide}");
+    assert!(wide.lines().filter(|l| l.starts_with("  ")).all(|l| text::width(l) <= 100));
+    let narrow = world.pca().text(80);
+    assert!(!narrow.contains("[95 %]") && narrow.contains("cos gap"), "{narrow}");
+}
+
+#[test]
+fn pca_markdown_has_a_matrix_a_measure() {
+    let world = World::new();
+    let text = world.pca().markdown();
+    for name in ["Pearson r", "linear CKA", "cosine gap", "MEXA"] {
+        assert_eq!(text.matches(&format!("### {name}, layer 18\n\n|  | en | de | th | sw |\n")).count(), 2);
+    }
+    let value = |run: usize| format!("{:.3}", world.pca.runs[run].layers[18].mexa["th-sw"].value);
+    let after = |run: usize| text.split("### MEXA").nth(run + 1).unwrap().lines();
+    for run in 0..2 {
+        let row = after(run).find(|l| l.starts_with("| sw |")).unwrap();
+        assert!(row.ends_with(&format!("| {} |  |", value(run))), "{row}");
+    }
+    assert_ne!(value(0), value(1));
+}
+
+#[test]
+fn pca_picture_has_all_measures() {
+    let mut world = World::new();
+    world.pca.runs[1].layers[18].mexa.insert("en-sw".into(), Measure { value: 0.07, ..Measure::default() });
+    let scene = world.pca().picture();
+    let words = scene.words();
+    for name in ["linear CKA", "cosine gap", "MEXA"] {
+        // one panel of curves, one map a run, and the note on CKA and cosine gap
+        assert!(words.matches(name).count() >= 3, "{name}");
+        assert_eq!(words.matches(&format!("{name}, mean of 6 pairs")).count(), 1, "{name}");
+    }
+    assert!(words.contains("zh-es-en · layer 18"), "{words}");
+    assert_eq!(words.matches(".07").count(), 2, "both halves of a map: {words}");
+    assert!(words.contains("no intervals of the mean"));
+    let svg = scene.svg();
+    // a band and a control for each run and measure
+    assert_eq!(svg.matches("fill-opacity=\"0.15\"").count(), 6);
+    assert_eq!(svg.matches("<polyline").count(), 6 + 2 * 6 + 6);
+}
+
+#[test]
+fn pca_of_one_language_has_no_measures() {
+    let mut world = World::new();
+    world.pca = sample::pca(&["en"], 12, 1);
+    let report = world.pca();
+    assert!(!report.text(120).contains("95 %") && !report.markdown().contains("###"));
+    let scene = report.picture();
+    assert!(!scene.words().contains("CKA"), "{}", scene.words());
+    assert!(scene.size().1 < 500.0, "no room left for what is not there");
+    report.render(Format::Png).unwrap();
+}
+
 fn crate_languages() -> Vec<&'static str> {
     "en zh de fr es it nl ja ru sv sl pl bg no ms is hi th sw bn".split(' ').collect()
 }
@@ -243,6 +318,10 @@ fn odd_numbers_do_not_break_pictures() {
         for layer in &mut run.layers {
             layer.points.get_mut("en").unwrap()[0] = [f64::NAN, f64::INFINITY];
             layer.pearson.insert("en-de".into(), f64::NAN);
+            let odd = Measure { value: f64::NAN, low: f64::NEG_INFINITY, high: 0.4, shuffled: f64::NAN };
+            layer.cka.insert("en-de".into(), odd);
+            layer.mexa.values_mut().for_each(|m| *m = odd);
+            layer.cosine_gap.values_mut().for_each(|m| m.low = f64::NAN);
         }
     }
     world.curves.runs[0].items.clear();

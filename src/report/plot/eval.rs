@@ -2,7 +2,7 @@
 //! how often each label was predicted, so that a shift of label bias is not read as a gain.
 
 use super::axis::{Labels, Panel};
-use super::palette::{COLOURS, Marker};
+use super::palette::{Marker, run_colour};
 use super::scene::{Anchor, Font, INK, SOFT, Scene, Stroke, text_width};
 use crate::eval::LangSummary;
 use crate::report::eval::{EvalReport, significance};
@@ -24,14 +24,6 @@ const WIDEST: f64 = 34.0;
 const NUMBERED: f64 = 24.0;
 /// Labels' colours: none of them is a run's.
 const LABELS: [&str; 6] = ["#e69f00", "#56b4e9", "#882255", "#cc79a7", "#999933", "#44aa99"];
-
-/// Base in grey, adapters in colour.
-fn run_colour(run: usize) -> &'static str {
-    match run {
-        0 => "#8d949b",
-        r => COLOURS[[0, 1, 2, 6, 7, 8][(r - 1) % 6]],
-    }
-}
 
 /// Where the bars stand.
 struct Grid {

@@ -4,6 +4,8 @@ pub mod axis;
 pub mod curves;
 pub mod eval;
 pub mod lens;
+pub mod maps;
+pub mod measures;
 pub mod palette;
 pub mod pca;
 pub mod png;

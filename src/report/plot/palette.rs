@@ -70,6 +70,14 @@ pub fn series(i: usize) -> (&'static str, Marker, &'static str) {
     (COLOURS[i % COLOURS.len()], MARKERS[i % MARKERS.len()], DASHES[i % DASHES.len()])
 }
 
+/// Colour of a run, where each has one: the base (0) in grey, adapters (from 1) in colour.
+pub fn run_colour(run: usize) -> &'static str {
+    match run {
+        0 => "#8d949b",
+        r => COLOURS[[0, 1, 2, 6, 7, 8][(r - 1) % 6]],
+    }
+}
+
 /// Stops of a light-to-dark scale.
 pub type Scale = [(u8, u8, u8); 5];
 

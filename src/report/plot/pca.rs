@@ -1,11 +1,15 @@
 //! Scatter of the languages at chosen layers, one row a run (the manner of Figure 2 of Zhang et al., EMNLP
-//! 2024), and the Pearson correlations of the language pairs over all layers.
+//! 2024), the Pearson correlations of the language pairs over all layers, and below them the other measures of alignment
+//! (see [`super::measures`], [`super::maps`]).
 
 use super::axis::{Labels, Panel, layer_ticks, range, ticks};
+use super::maps::{self, Maps};
+use super::measures;
 use super::palette::series;
 use super::scene::{Font, SOFT, Scene, Stroke, text_width};
 use crate::engine::protocol::{PcaLayer, PcaRun};
 use crate::report::pca::PcaReport;
+use crate::report::text::{fit, wrap};
 
 const LEFT: f64 = 66.0;
 const TOP: f64 = 76.0;
@@ -15,37 +19,72 @@ const GAP_Y: f64 = 66.0;
 /// Scatter panels in a row; more layers than that are sampled evenly.
 const MOST_PANELS: usize = 4;
 const LEGEND_W: f64 = 96.0;
+/// Right of the last map.
+const RIGHT: f64 = 20.0;
+const LEGEND_GAP: f64 = 22.0;
 /// Languages that fit below each other beside one row of panels.
 const LEGEND_ROWS: usize = 12;
 const PEARSON_H: f64 = 230.0;
+const FOOT_LINE: f64 = 13.0;
 
 /// Draws the report.
 pub fn draw(report: &PcaReport) -> Scene {
     let runs = &report.answer.runs;
-    let layers = runs.first().map_or(0, |r| r.layers.len());
-    let chosen = spread(layers, MOST_PANELS);
-    let columns = chosen.len().max(2) as f64;
-    let scatter_w = columns * (SIDE + GAP_X) - GAP_X;
-    let width = LEFT + scatter_w + 22.0 + LEGEND_W;
-    let scatter_h = runs.len() as f64 * (SIDE + GAP_Y);
-    let height = TOP + scatter_h + PEARSON_H + 92.0;
+    let chosen = spread(runs.first().map_or(0, |r| r.layers.len()), MOST_PANELS);
+    let columns = chosen.len().max(2);
+    let scatter_w = columns as f64 * (SIDE + GAP_X) - GAP_X;
+    let maps = Maps::new(report, SIDE, columns == MOST_PANELS);
+    let content = maps.as_ref().map_or(0.0, |m| m.width() + RIGHT - LEGEND_GAP - LEGEND_W).max(scatter_w);
+    let curves_h = if measures::any(report) { measures::height(report, content) } else { 0.0 };
+    let foot = foot(report, content + LEGEND_W, curves_h > 0.0, maps.is_some());
+    let pearson_y = TOP + runs.len() as f64 * (SIDE + GAP_Y) + 18.0;
+    let curves_y = pearson_y + if report.shown_pairs().is_empty() { 0.0 } else { PEARSON_H + 52.0 };
+    let maps_y = curves_y + if curves_h > 0.0 { curves_h + 22.0 } else { 0.0 };
+    let foot_y = maps_y + maps.as_ref().map_or(0.0, |m| m.height() + 12.0);
+    let (width, height) =
+        (LEFT + content + LEGEND_GAP + LEGEND_W, foot_y + foot.len() as f64 * FOOT_LINE + 6.0);
     let title = format!("Joint PCA of {} languages", report.answer.langs.len());
     let mut scene = Scene::new(width, height, &title);
     scene.text((LEFT, 24.0), &title, Font::new(15.0).bold());
     scene.text((LEFT, 41.0), &report.source.model_line(), Font::new(10.5).colour(SOFT));
-    for (row, run) in runs.iter().enumerate() {
+    scatters(&mut scene, report, &chosen);
+    let beside = chosen.len().max(1) as f64 * (SIDE + GAP_X) - GAP_X + LEGEND_GAP;
+    languages(&mut scene, report, (LEFT + beside, TOP + 6.0));
+    pearson_row(&mut scene, report, pearson_y, content);
+    if curves_h > 0.0 {
+        measures::draw(&mut scene, report, (LEFT, curves_y), content);
+    }
+    if let Some(maps) = &maps {
+        maps.draw(&mut scene, (LEFT, maps_y));
+    }
+    for (i, line) in foot.iter().enumerate() {
+        let at = (LEFT, foot_y + (i as f64 + 0.7) * FOOT_LINE);
+        scene.text(at, line, Font::new(9.5).colour(SOFT));
+    }
+    scene
+}
+
+/// The caption and what the lower panels show, in lines of at most `width` pixels.
+fn foot(report: &PcaReport, width: f64, curves: bool, maps: bool) -> Vec<String> {
+    let notes = [(curves, measures::NOTE), (maps, maps::NOTE)];
+    let notes = notes.into_iter().filter(|n| n.0).map(|n| n.1.to_owned());
+    let cells = (width / (9.5 * 0.53)) as usize;
+    std::iter::once(report.caption())
+        .chain(notes)
+        .flat_map(|n| wrap(&n, cells, "").lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+fn scatters(scene: &mut Scene, report: &PcaReport, chosen: &[usize]) {
+    for (row, run) in report.answer.runs.iter().enumerate() {
         let y = TOP + row as f64 * (SIDE + GAP_Y);
         for (column, &k) in chosen.iter().enumerate() {
             let Some(layer) = run.layers.get(k) else { continue };
             let x = LEFT + column as f64 * (SIDE + GAP_X);
             let name = format!("{} · layer {}", report.source.run_name(run.run), layer.layer);
-            scatter(&mut scene, report, layer, (x, y), &name);
+            scatter(scene, report, layer, (x, y), &name);
         }
     }
-    languages(&mut scene, report, (LEFT + scatter_w + 22.0, TOP + 6.0));
-    pearson_row(&mut scene, report, TOP + scatter_h + 18.0, scatter_w);
-    scene.text((LEFT, height - 12.0), &report.caption(), Font::new(9.5).colour(SOFT));
-    scene
 }
 
 /// At most `most` of `count` indices, evenly spread, first and last among them.
@@ -119,7 +158,7 @@ fn pearson_row(scene: &mut Scene, report: &PcaReport, y: f64, width: f64) {
             Panel { x, y, w, h: PEARSON_H, x_range: (0.0, 1.0), y_range },
         );
     }
-    pair_names(scene, &pairs, (LEFT + width + 22.0, y + 6.0));
+    pair_names(scene, &pairs, (LEFT + width + LEGEND_GAP, y + 6.0));
 }
 
 fn pearson_panel(scene: &mut Scene, report: &PcaReport, run: &PcaRun, pairs: &[String], panel: Panel) {
@@ -161,7 +200,7 @@ fn pair_names(scene: &mut Scene, pairs: &[String], (x, y): (f64, f64)) {
         let y = y + i as f64 * 17.0;
         scene.line((x - 4.0, y), (x + 22.0, y), Stroke { dash, ..Stroke::new(colour, 1.6) });
         scene.marker(marker, (x + 9.0, y), 3.4, colour, 1.0);
-        scene.text((x + 29.0, y + 3.8), pair, Font::new(11.0));
+        scene.text((x + 29.0, y + 3.8), &fit(pair, 12), Font::new(11.0));
     }
 }
 
