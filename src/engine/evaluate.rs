@@ -309,7 +309,7 @@ impl Engine {
         let mut give_up = |why: &Error, kept: &mut Option<&Kept>| {
             *kept = None;
             (keeping.note)(&format!(
-                "partial results are not kept ({why}): a run that is stopped begins anew"
+                "Answers cannot be kept ({why}): an evaluation that is stopped begins anew."
             ));
         };
         for same in queries.chunk_by(|a, b| a.0 == b.0) {

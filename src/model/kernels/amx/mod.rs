@@ -30,9 +30,9 @@ const TILE: usize = 1024;
 /// in the L1 cache while all rows of a task pass by.
 const CHUNK: usize = 3;
 /// Tiles along a row that are cut at a time: whole rows of a small model, so that they are read as they lie.
-const DEEPEST: usize = 20;
+const DEEPEST: usize = 10;
 /// Rows that are cut at a time; the next ones come from memory meanwhile.
-const PANEL: usize = 64;
+const PANEL: usize = 128;
 /// Most rows of weights in one task.
 const ROWS: usize = 256;
 
