@@ -149,7 +149,7 @@ pub struct LangSummary {
     /// With whole labels: accuracy of the log-likelihood a token, and a byte.
     pub per_token: Option<f64>,
     pub per_byte: Option<f64>,
-    /// [gold][predicted], counts.
+    /// Counts: a row for each gold label, in it a number for each predicted one.
     pub confusion: Vec<Vec<usize>>,
     /// Mean probability on any label, and on each.
     pub mass: f64,

@@ -14,7 +14,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Cuts `tokens` columns of `x` from column `from` (a multiple of [`LINE`]) on the current rayon pool.
+    /// Cuts `tokens` columns of `x` from column `from` (a multiple of 16) on the current rayon pool.
     pub fn new(x: &Mat, from: usize, tokens: usize) -> Self {
         let deep = x.rows().div_ceil(DEEP);
         let pairs = tokens.div_ceil(2 * TALL);
