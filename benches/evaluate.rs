@@ -5,7 +5,8 @@
 //! the reference with the better of two batch sizes (1 and 8, sorted by length). Our time has everything in it:
 //! tokenising, the shots once a language, the readout. Both must give the same probabilities (1e-3).
 //! Also read: POLYLENS_BENCH_ITEMS (24 a language here; the reference's cost an item does not depend on it, and it
-//! runs the first POLYLENS_BENCH_REFERENCE_ITEMS of them, 3).
+//! runs the first POLYLENS_BENCH_REFERENCE_ITEMS of them, 3), POLYLENS_BENCH_TASKS (other tasks than the bundled ones:
+//! `my.toml=items_{lang}.json`, several with commas between).
 
 mod common;
 
@@ -17,12 +18,14 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Instant;
 
-fn plan(task: &str, items: usize) -> Result<EvalPlan, String> {
+/// `TASK` or `TASK=ITEMS`.
+fn plan(named: &str, items: usize) -> Result<EvalPlan, String> {
+    let (task, own) = named.split_once('=').map_or((named, None), |(task, own)| (task, Some(own)));
     let source = tasks::Source::find(task).map_err(|e| e.to_string())?;
-    let with_rows = |l| Ok((l, source.rows(l, None, Some(items))?));
+    let with_rows = |l| Ok((l, source.rows(l, own, Some(items))?));
     let langs = source.task.languages.iter().map(with_rows).collect::<polylens::Result<Vec<_>>>();
     let langs = langs.map_err(|e| e.to_string())?;
-    let mut plan = eval::plan(&source.task, &langs, Style::English, Protocol::Default, Score::PrefixSet)
+    let mut plan = eval::plan(&source.task, &langs, Style::English, Protocol::Paper, Score::PrefixSet)
         .map_err(|e| e.to_string())?;
     // Content-free queries are extra work that the reference is not asked for.
     plan.langs.iter_mut().for_each(|l| l.free.clear());
@@ -100,8 +103,10 @@ fn run() -> Result<(), String> {
     let info = engine.info();
     println!("{}: {} layers, {}, {} threads", info.name, info.layers, info.dtype, info.threads);
     let mut reference = Reference::start()?;
-    for bundled in &tasks::BUNDLED {
-        measure(&engine, &mut reference, bundled.id)?;
+    let bundled: Vec<&str> = tasks::BUNDLED.iter().map(|b| b.id).collect();
+    let named = std::env::var("POLYLENS_BENCH_TASKS").unwrap_or_else(|_| bundled.join(","));
+    for task in named.split(',') {
+        measure(&engine, &mut reference, task)?;
     }
     Ok(())
 }
