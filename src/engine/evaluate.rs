@@ -2,9 +2,7 @@
 //! run; the rest is packed, without padding, so that items of any length go together.
 
 use super::control::Cancel;
-use super::core::{Engine, Progress};
-use super::fingerprint::text_hash;
-use super::kept::{Answers, Kept};
+use super::core::Engine;
 use super::lens::matrix;
 use super::protocol::*;
 use crate::error::{Error, Result};
@@ -266,118 +264,6 @@ impl Job<'_> {
         }
         Ok(out)
     }
-}
-
-/// What becomes of an evaluation's answers besides being handed out.
-pub struct Keeping<'a> {
-    /// Where answers are kept and looked for; `None`: nowhere.
-    pub kept: Option<&'a Kept>,
-    /// A sentence for the user on what could not be kept.
-    pub note: &'a mut (dyn FnMut(&str) + Send),
-}
-
-impl Engine {
-    /// As [`Engine::evaluate`] for every (language, slot) of `queries` under every run, and what is kept from before is
-    /// not computed again. `on` gets the answers and whether they were kept; `progress` counts answers.
-    ///
-    /// # Errors
-    /// As [`Engine::evaluate`]. Answers that cannot be kept are no error.
-    pub fn evaluate_kept(
-        &self,
-        plan: &EvalPlan,
-        sets: &[EvalSets],
-        (queries, runs): (&[(usize, usize)], &[RunId]),
-        keeping: Keeping,
-        cancel: &Cancel,
-        progress: Progress,
-        on: &mut (dyn FnMut(Vec<EvalRecord>, bool) + Send),
-    ) -> Result<()> {
-        let mut prints = Vec::with_capacity(runs.len());
-        for run in runs {
-            prints.push(match keeping.kept {
-                Some(_) => self.fingerprint(*run, &mut |done, total| {
-                    progress("hashing the model", done, total, "bytes");
-                    cancel.check()
-                })?,
-                None => None,
-            });
-        }
-        let total = (queries.len() * runs.len()) as u64;
-        let mut done = 0;
-        let loglik = plan.score == Score::Loglik;
-        let mut kept = keeping.kept;
-        let mut give_up = |why: &Error, kept: &mut Option<&Kept>| {
-            *kept = None;
-            (keeping.note)(&format!(
-                "Answers cannot be kept ({why}): an evaluation that is stopped begins anew."
-            ));
-        };
-        for same in queries.chunk_by(|a, b| a.0 == b.0) {
-            let l = same[0].0;
-            let lang =
-                plan.langs.get(l).ok_or_else(|| Error::failed("a language that is not in the plan"))?;
-            let mut answers: Vec<Option<Answers>> = Vec::new();
-            for print in &prints {
-                let opened = kept
-                    .zip(print.as_ref())
-                    .map(|(kept, print)| kept.open(&key(print, plan, lang, sets.get(l))));
-                answers.push(match opened {
-                    Some(Err(why)) => {
-                        give_up(&why, &mut kept);
-                        None
-                    }
-                    other => other.and_then(Result::ok),
-                });
-            }
-            let (mut found, mut missing) = (Vec::new(), Vec::new());
-            for slots in same.chunks(TOGETHER) {
-                for (run, answers) in runs.iter().zip(&answers) {
-                    for (_, slot) in slots {
-                        let text = lang.query(*slot).unwrap_or_default();
-                        match answers.as_ref().and_then(|a| a.find(text, plan.labels.len(), loglik)) {
-                            Some(record) => {
-                                found.push(EvalRecord { run: *run, lang: l, slot: *slot, ..record })
-                            }
-                            None => missing.push((*run, l, *slot)),
-                        }
-                    }
-                }
-            }
-            done += found.len() as u64;
-            if !found.is_empty() {
-                on(found, true);
-            }
-            progress(&lang.lang, done, total, "answers");
-            self.evaluate(plan, sets, &missing, cancel, &mut |records| {
-                for (run, answers) in runs.iter().zip(&mut answers) {
-                    let own = records.iter().filter(|r| r.run == *run);
-                    let with_text = own.map(|r| (lang.query(r.slot).unwrap_or_default(), r));
-                    if let Some(Err(why)) = answers.as_mut().map(|a| a.add(with_text)) {
-                        *answers = None;
-                        give_up(&why, &mut kept);
-                    }
-                }
-                done += records.len() as u64;
-                on(records, false);
-                progress(&lang.lang, done, total, "answers");
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// Queries whose runs stand together, so that base and adapters fill their tables side by side.
-const TOGETHER: usize = 16;
-
-/// Hash of everything that decides an answer, the query's own text aside.
-fn key(print: &str, plan: &EvalPlan, lang: &EvalLang, sets: Option<&EvalSets>) -> String {
-    let ids: Vec<&[u32]> = sets.iter().flat_map(|s| &s.sets).map(|s| s.ids.as_slice()).collect();
-    let version = env!("CARGO_PKG_VERSION");
-    text_hash(&format!(
-        "{version} {print} {:?} {:?} {:?} {:?} {ids:?}",
-        plan.score, lang.prefix, lang.head, lang.words
-    ))
 }
 
 impl Engine {

@@ -64,7 +64,7 @@ impl ModelFiles {
         Ok(Self(files.iter().map(|p| Stamp::of(p)).collect::<Result<_>>()?))
     }
 
-    /// One hash over the files' names and contents; `None` where a file is no longer the one that was loaded.
+    /// One hash over the files' names and contents; `None` where a file is gone or no longer the one that was loaded.
     /// Hashes of large files are kept in `cache`. `on` gets the bytes read and all bytes.
     ///
     /// # Errors
@@ -78,7 +78,8 @@ impl ModelFiles {
         let total = self.0.iter().map(|s| s.bytes).sum();
         let mut done = 0;
         for stamp in &self.0 {
-            if Stamp::of(&stamp.path)? != *stamp {
+            let unchanged = || Stamp::of(&stamp.path).is_ok_and(|now| now == *stamp);
+            if !unchanged() {
                 return Ok(None);
             }
             let kept = cache.map(|dir| dir.join(text_hash(&stamp.path.display().to_string())));
@@ -90,7 +91,7 @@ impl ModelFiles {
                         done += n;
                         on(done, total)
                     })?;
-                    if Stamp::of(&stamp.path)? != *stamp {
+                    if !unchanged() {
                         return Ok(None);
                     }
                     if let Some(file) = kept {
@@ -232,6 +233,9 @@ mod tests {
         assert_eq!(hash(&files), (first.clone(), 0), "kept");
         std::fs::write(model.join("model.safetensors"), "Weights!").unwrap();
         assert_eq!(hash(&files).0, None, "no longer what was loaded");
+        std::fs::rename(model.join("config.json"), model.join("config")).unwrap();
+        assert_eq!(hash(&files).0, None, "gone");
+        std::fs::rename(model.join("config"), model.join("config.json")).unwrap();
         let (second, read) = hash(&ModelFiles::of(&model).unwrap());
         assert!(second.is_some() && second != first && read == 8);
     }

@@ -13,9 +13,10 @@ mod lens;
 pub mod load;
 mod pooled;
 pub mod protocol;
+pub mod resume;
 pub mod worker;
 
 pub use control::Cancel;
 pub use core::Engine;
-pub use evaluate::Keeping;
 pub use kept::Kept;
+pub use resume::Keeping;

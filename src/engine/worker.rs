@@ -9,9 +9,9 @@
 
 use super::control::Cancel;
 use super::core::{Engine, LensPart};
-use super::evaluate::Keeping;
 use super::kept::Kept;
 use super::protocol::*;
+use super::resume::Keeping;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use std::collections::HashMap;

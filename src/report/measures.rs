@@ -2,53 +2,10 @@
 
 use super::table::{Align, Table};
 use crate::engine::protocol::{Measure, PcaLayer, PcaRun};
-use std::collections::BTreeMap;
 
-/// A measure of alignment between two languages. All are symmetric in the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alignment {
-    Pearson,
-    Cka,
-    CosineGap,
-    Mexa,
-}
+pub use crate::engine::protocol::Alignment;
 
 impl Alignment {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Pearson, Self::Cka, Self::CosineGap, Self::Mexa];
-
-    /// Those with bootstrap intervals and shuffled-pair controls.
-    pub const WITH_INTERVALS: [Self; 3] = [Self::Cka, Self::CosineGap, Self::Mexa];
-
-    /// Its name over a panel or a table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pearson => "Pearson r",
-            Self::Cka => "linear CKA",
-            Self::CosineGap => "cosine gap",
-            Self::Mexa => "MEXA",
-        }
-    }
-
-    /// Its name over a column.
-    pub fn short(self) -> &'static str {
-        match self {
-            Self::Pearson => "r",
-            Self::Cka => "CKA",
-            Self::CosineGap => "cos gap",
-            Self::Mexa => "MEXA",
-        }
-    }
-
-    fn measures(self, layer: &PcaLayer) -> Option<&BTreeMap<String, Measure>> {
-        match self {
-            Self::Pearson => None,
-            Self::Cka => Some(&layer.cka),
-            Self::CosineGap => Some(&layer.cosine_gap),
-            Self::Mexa => Some(&layer.mexa),
-        }
-    }
-
     /// Value, interval bounds and control, each averaged over all pairs at a layer. The bounds are the means of the
     /// pairs' bounds and no interval of the mean. `None` for Pearson, which has none, and where no pair has a value.
     pub fn mean(self, layer: &PcaLayer) -> Option<Measure> {
@@ -77,10 +34,7 @@ impl Alignment {
 
     /// The finite value of a pair, whichever of the two languages comes first.
     pub fn value(self, layer: &PcaLayer, a: &str, b: &str) -> Option<f64> {
-        let of = |pair: &str| match self.measures(layer) {
-            None => layer.pearson.get(pair).copied(),
-            Some(all) => all.get(pair).map(|m| m.value),
-        };
+        let of = |pair: &str| self.of(layer, pair).map(|m| m.value);
         of(&format!("{a}-{b}")).or_else(|| of(&format!("{b}-{a}"))).filter(|v| v.is_finite())
     }
 

@@ -226,7 +226,8 @@ fn failures_refusals_and_notes_are_told() {
     let job = job(&bench.app.eval);
     bench.release(3);
     bench.held.clear();
-    let sentence = "partial results are not kept (the disk is full)".to_owned();
+    let sentence =
+        "Answers cannot be kept (the disk is full): an evaluation that is stopped begins anew.".to_owned();
     bench.send(Msg::Engine(Event::Note { job, sentence: sentence.clone() }));
     assert_eq!(bench.app.messages.current().map(|m| m.text.clone()), Some(sentence));
     bench.send(Msg::Engine(Event::Failed { job, message: "zh: the prompt is too long".into() }));

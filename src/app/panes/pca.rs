@@ -2,7 +2,7 @@
 
 use crate::app::action::Action;
 use crate::app::library::Library;
-use crate::app::panes::alignment::{Alignment, PAPER_PAIRS};
+use crate::app::panes::alignment::PAPER_PAIRS;
 use crate::app::panes::languages::{Chosen, LanguageList};
 use crate::app::panes::speed::Speed;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};

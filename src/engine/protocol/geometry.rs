@@ -42,6 +42,65 @@ pub struct Measure {
     pub shuffled: f64,
 }
 
+/// A measure of alignment between two languages. All are symmetric in the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alignment {
+    #[default]
+    Pearson,
+    Cka,
+    CosineGap,
+    Mexa,
+}
+
+impl Alignment {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Pearson, Self::Cka, Self::CosineGap, Self::Mexa];
+
+    /// Those with bootstrap intervals and shuffled-pair controls.
+    pub const WITH_INTERVALS: [Self; 3] = [Self::Cka, Self::CosineGap, Self::Mexa];
+
+    /// Its name over a panel or a table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pearson => "Pearson r",
+            Self::Cka => "linear CKA",
+            Self::CosineGap => "cosine gap",
+            Self::Mexa => "MEXA",
+        }
+    }
+
+    /// Its name over a column.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Pearson => "r",
+            Self::Cka => "CKA",
+            Self::CosineGap => "cos gap",
+            Self::Mexa => "MEXA",
+        }
+    }
+
+    /// Values, intervals and controls of all pairs at a layer; `None` for Pearson, which has values alone.
+    pub fn measures(self, layer: &PcaLayer) -> Option<&BTreeMap<String, Measure>> {
+        match self {
+            Self::Pearson => None,
+            Self::Cka => Some(&layer.cka),
+            Self::CosineGap => Some(&layer.cosine_gap),
+            Self::Mexa => Some(&layer.mexa),
+        }
+    }
+
+    /// A pair's value at a layer. Pearson comes without interval and control: those are NaN then.
+    pub fn of(self, layer: &PcaLayer, pair: &str) -> Option<Measure> {
+        match self.measures(layer) {
+            Some(all) => all.get(pair).copied(),
+            None => {
+                let value = *layer.pearson.get(pair)?;
+                Some(Measure { value, low: f64::NAN, high: f64::NAN, shuffled: f64::NAN })
+            }
+        }
+    }
+}
+
 /// PCA and alignment at one layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PcaLayer {

@@ -1,8 +1,8 @@
 //! The PCA pane's numbers: the table of pairs, the curve over the layers, the matrix, all measures.
 
-use crate::app::panes::alignment::{Alignment, PAPER_PAIRS};
+use crate::app::panes::alignment::PAPER_PAIRS;
 use crate::app::panes::pca::PcaPane;
-use crate::engine::protocol::Measure;
+use crate::engine::protocol::{Alignment, Measure};
 use crate::ui::text;
 use crate::ui::theme::{Ladder, Theme};
 use crate::ui::widgets::axis;
