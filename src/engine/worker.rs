@@ -53,7 +53,13 @@ fn kind_of(command: &Command) -> Option<(Kind, JobId)> {
         Command::Pca { job, .. } => (Kind::Pca, *job),
         Command::Eval { job, .. } => (Kind::Eval, *job),
         Command::Pull { job, .. } => (Kind::Pull, *job),
-        Command::DropAdapter { .. } | Command::Cancel { .. } | Command::Shutdown => return None,
+        Command::DropAdapter { .. }
+        | Command::Cancel { .. }
+        | Command::Shutdown
+        | Command::TrainPlan { .. }
+        | Command::Train { .. }
+        | Command::TrainControl { .. }
+        | Command::TrainWatch { .. } => return None,
     })
 }
 
@@ -274,7 +280,7 @@ impl Shared {
                 (self.sink)(Event::PullDone { job, name, path: pulled.path });
                 Ok(())
             }
-            Command::DropAdapter { .. } | Command::Cancel { .. } | Command::Shutdown => Ok(()),
+            _ => Ok(()),
         }
     }
 

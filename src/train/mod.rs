@@ -1,3 +1,5 @@
-//! train
+//! Question-translation alignment: LoRA training on a frozen decoder, and following any run's log.
 
+pub mod gradient;
 pub mod log;
+pub mod lora;

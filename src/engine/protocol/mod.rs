@@ -8,12 +8,14 @@ mod geometry;
 mod model;
 mod query;
 mod readout;
+mod train;
 
 pub use eval::*;
 pub use geometry::*;
 pub use model::*;
 pub use query::*;
 pub use readout::*;
+pub use train::*;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -82,6 +84,25 @@ pub enum Command {
     Pull {
         job: JobId,
         name: String,
+    },
+    /// Reads a run's data and says what it would be and how long it would take, without starting it.
+    TrainPlan {
+        job: JobId,
+        request: TrainRequest,
+    },
+    /// Trains; goes on in the background until its end or [`Command::TrainControl`]. `Cancel` is stop-and-save.
+    Train {
+        job: JobId,
+        request: TrainRequest,
+    },
+    TrainControl {
+        job: JobId,
+        action: TrainAction,
+    },
+    /// Watches something else from the next frame on; that frame is computed after the running step.
+    TrainWatch {
+        job: JobId,
+        watch: Option<Watch>,
     },
     Cancel {
         job: JobId,
@@ -159,6 +180,42 @@ pub enum Event {
     EvalDone {
         job: JobId,
         elapsed_ms: f64,
+    },
+    TrainPlanned {
+        job: JobId,
+        plan: TrainPlan,
+    },
+    TrainStarted {
+        job: JobId,
+        plan: TrainPlan,
+    },
+    TrainStep {
+        job: JobId,
+        step: TrainStep,
+    },
+    /// The held-out samples' loss after a step.
+    TrainValidated {
+        job: JobId,
+        step: u64,
+        eval_loss: f64,
+        best: bool,
+    },
+    TrainSaved {
+        job: JobId,
+        step: u64,
+        path: PathBuf,
+    },
+    TrainPaused {
+        job: JobId,
+        paused: bool,
+    },
+    TrainFrame {
+        job: JobId,
+        frame: TrainFrame,
+    },
+    TrainDone {
+        job: JobId,
+        outcome: TrainOutcome,
     },
     PullDone {
         job: JobId,
