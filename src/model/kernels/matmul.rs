@@ -138,6 +138,11 @@ pub fn with_kernel<T>(tokens: usize, same_bits: bool, work: impl FnOnce() -> T) 
     work()
 }
 
+/// Whether products that are begun on this thread use the processor's tiles, where it has them.
+pub fn uses_tiles() -> bool {
+    TILES.get()
+}
+
 /// One product of a group that shares its input.
 pub struct Job<'a> {
     pub w: &'a CpuWeight,
@@ -203,7 +208,9 @@ fn on_tiles(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
             (job.w, first..job.w.out.min(first + rows), amx::Output { y, row, add: job.add })
         }));
     }
-    tasks.into_par_iter().for_each(|(w, rows, out)| amx::rows_times(w, rows, &packed, out));
+    tasks
+        .into_par_iter()
+        .for_each(|(w, rows, out)| amx::rows_times(amx::Weights::Rows(w), rows, &packed, out));
 }
 
 /// [`matmul_columns`] on all columns.

@@ -14,6 +14,7 @@ pub mod mat;
 pub mod matmul;
 pub mod simd;
 pub mod tile;
+pub mod transposed;
 
 pub use mat::Mat;
 pub use matmul::CpuWeight;

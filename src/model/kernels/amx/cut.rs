@@ -115,6 +115,81 @@ pub unsafe fn cut_weights(w: *const f32, depth: usize, parts: usize, to: *mut u8
     }
 }
 
+/// Sixteen columns (`columns` of them there) of 32 rows (`rows` of them there, `stride` apart) of weights as a tile
+/// turned around, part by part, `step` bytes apart: row r of the tile is column r. What is not there is zero.
+///
+/// # Safety
+/// `columns` floats must be readable in each of the `rows`, the tiles writable; AVX-512.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn cut_turned(
+    w: *const f32,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    parts: usize,
+    to: *mut u8,
+    step: usize,
+) {
+    let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+    let mask = ((1u32 << columns) - 1) as __mmask16;
+    let load = |k: usize| {
+        // SAFETY: masked lanes are not read; the others are the caller's.
+        if k < rows {
+            unsafe { _mm512_maskz_loadu_ps(mask, w.wrapping_add(k * stride)) }
+        } else {
+            _mm512_setzero_ps()
+        }
+    };
+    let mut pairs = [[_mm512_setzero_si512(); DEEP / 2]; 3];
+    for pair in 0..DEEP / 2 {
+        let (even, odd) = (cut(load(2 * pair)), cut(load(2 * pair + 1)));
+        for part in 0..parts {
+            pairs[part][pair] =
+                _mm512_or_si512(_mm512_srli_epi32::<16>(even[part]), _mm512_and_si512(odd[part], upper));
+        }
+    }
+    for (part, pairs) in pairs.iter().enumerate().take(parts) {
+        for (r, row) in turned(pairs).into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe { _mm512_storeu_si512(to.wrapping_add(part * step + r * 64).cast(), row) };
+        }
+    }
+}
+
+/// The transpose of a 16 x 16 matrix of 32-bit numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turned(rows: &[__m512i; 16]) -> [__m512i; 16] {
+    let mut a = *rows;
+    let mut b = a;
+    for i in (0..16).step_by(2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for i in (0..16).step_by(4) {
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    // Lane q of a[4 g + c] holds column 4 q + c of rows 4 g..4 g + 4.
+    for half in (0..16).step_by(8) {
+        for c in 0..4 {
+            b[half + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(a[half + c], a[half + 4 + c]);
+            b[half + 4 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(a[half + c], a[half + 4 + c]);
+        }
+    }
+    // Now b[c] has lanes (q 0, q 2) of rows 0..8, b[4 + c] lanes (q 1, q 3).
+    let mut out = a;
+    for c in 0..4 {
+        out[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[c], b[8 + c]);
+        out[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[c], b[8 + c]);
+        out[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[4 + c], b[12 + c]);
+        out[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[4 + c], b[12 + c]);
+    }
+    out
+}
+
 /// Zeros in place of a row.
 ///
 /// # Safety

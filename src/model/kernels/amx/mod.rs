@@ -13,7 +13,7 @@ pub use cut::Packed;
 use super::mat::SendPtr;
 use super::matmul::CpuWeight;
 use crate::model::format::Format;
-use cut::{clear, cut_weights};
+use cut::{clear, cut_turned, cut_weights};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T1, _mm_prefetch};
 use std::cell::RefCell;
@@ -100,14 +100,24 @@ pub struct Output {
     pub add: bool,
 }
 
+/// The weights of a product: as they lie, or turned around.
+#[derive(Clone, Copy)]
+pub enum Weights<'a> {
+    /// `w x`, with `w [out, in]`.
+    Rows(&'a CpuWeight),
+    /// `w^T x`: the result's rows are the columns of `w`.
+    Transposed(&'a CpuWeight),
+}
+
 /// How many rows one task should have so that `threads` have enough of them.
 pub fn task_rows(total: usize, threads: usize) -> usize {
     (total / (threads * 2)).next_multiple_of(2 * TALL).clamp(2 * TALL, ROWS)
 }
 
-/// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread.
-pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
+/// Rows `rows` of the product to `out` (whose first row is `rows.start`), on the calling thread.
+pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output) {
     SCRATCH.with_borrow_mut(|(cut, wide)| {
+        let (Weights::Rows(w) | Weights::Transposed(w)) = weights;
         let parts = if w.format == Format::Bf16 { 1 } else { 3 };
         // A line more for alignment.
         cut.resize(cut.len().max((PANEL / TALL * DEEPEST * parts * TILE + 64) / 8), 0);
@@ -123,8 +133,16 @@ pub fn rows_times(w: &CpuWeight, rows: Range<usize>, x: &Packed, out: Output) {
         });
         let mut panels = panels.peekable();
         while let Some(panel) = panels.next() {
-            panel.cut(w, parts, base, wide);
-            let mut ahead = Ahead::of(w, panels.peek(), panel.steps(x));
+            let next = match weights {
+                Weights::Rows(_) => panels.peek(),
+                // Pieces of many rows: each would ask for a page of its own.
+                Weights::Transposed(_) => None,
+            };
+            match weights {
+                Weights::Rows(w) => panel.cut(w, parts, base, wide),
+                Weights::Transposed(w) => panel.cut_turned(w, parts, base, wide),
+            }
+            let mut ahead = Ahead::of(w, next, panel.steps(x));
             let out = Output {
                 y: SendPtr(out.y.get().wrapping_add((panel.rows.start - rows.start) * out.row)),
                 ..out
@@ -163,6 +181,37 @@ impl Panel {
                         true => cut_weights(source.wrapping_add(r * stride), depth, parts, to, 2 * TILE),
                         false => clear(self.deep.len(), parts, to, 2 * TILE),
                     }
+                }
+            }
+        }
+    }
+
+    /// As [`Panel::cut`], where the panel's rows are columns of the weights.
+    fn cut_turned(&self, w: &CpuWeight, parts: usize, base: *mut u8, wide: &mut Vec<f32>) {
+        let from = self.deep.start * DEEP;
+        let depth = (w.out - from).min(self.deep.len() * DEEP);
+        let block = w.format.block_len();
+        // Whole blocks of the format, of which the panel's columns are a part.
+        let first = self.rows.start / block * block;
+        let width = self.rows.end.next_multiple_of(block).min(w.inp) - first;
+        let (source, stride) = if w.format == Format::F32 {
+            (w.bytes()[(from * w.inp + first) * 4..].as_ptr().cast::<f32>(), w.inp)
+        } else {
+            wide.resize(wide.len().max(depth * width), 0.0);
+            for k in 0..depth {
+                w.widen_row(from + k, first, &mut wide[k * width..][..width]);
+            }
+            (wide.as_ptr(), width)
+        };
+        for t in 0..self.rows.len().div_ceil(TALL) {
+            let column = self.rows.start + t * TALL;
+            let columns = TALL.min(self.rows.end - column);
+            for k in 0..self.deep.len() {
+                let source = source.wrapping_add(k * DEEP * stride + column - first);
+                let to = self.place(base, parts, t, k);
+                // SAFETY: `depth` rows of `columns` floats from there on; the tiles lie within the scratch.
+                unsafe {
+                    cut_turned(source, stride, DEEP.min(depth - k * DEEP), columns, parts, to, 2 * TILE);
                 }
             }
         }
