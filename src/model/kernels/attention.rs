@@ -29,7 +29,7 @@ pub struct Sequence<'a> {
 }
 
 /// What the heads look like.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Heads {
     pub heads: usize,
     pub kv_heads: usize,
@@ -40,7 +40,7 @@ pub struct Heads {
 }
 
 /// Queries of one block: three AVX-512 vectors.
-const BLOCK: usize = 3 * LINE;
+pub(super) const BLOCK: usize = 3 * LINE;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -67,14 +67,14 @@ pub fn attention(q: &Mat, k: &Mat, v: &Mat, sequences: &[Sequence], heads: Heads
 }
 
 /// A run of keys: first rows of the head in k and v, columns `from..to`, and the position of column 0.
-struct Keys {
-    k: *const f32,
-    v: *const f32,
-    k_row: usize,
-    v_row: usize,
-    from: usize,
-    to: usize,
-    first_position: usize,
+pub(super) struct Keys {
+    pub k: *const f32,
+    pub v: *const f32,
+    pub k_row: usize,
+    pub v_row: usize,
+    pub from: usize,
+    pub to: usize,
+    pub first_position: usize,
 }
 
 #[expect(clippy::too_many_arguments, reason = "a private kernel")]
@@ -154,7 +154,7 @@ fn block(
 }
 
 /// `scores[key][query] = k . q`.
-unsafe fn scores_of(
+pub(super) unsafe fn scores_of(
     tiles: &Tiles,
     run: &Keys,
     x: *const f32,
@@ -185,7 +185,7 @@ unsafe fn scores_of(
 }
 
 /// `mixed[d][query] (+)= sum over keys of v[d][key] * p[key][query]`.
-unsafe fn mix(
+pub(super) unsafe fn mix(
     tiles: &Tiles,
     run: &Keys,
     p: &[f32],
@@ -215,7 +215,7 @@ unsafe fn mix(
 }
 
 /// Caps scores and hides what a query must not see.
-fn mask(run: &Keys, first_query: usize, heads: Heads, n: usize, scores: &mut [f32]) {
+pub(super) fn mask(run: &Keys, first_query: usize, heads: Heads, n: usize, scores: &mut [f32]) {
     for (i, key) in (run.from..run.to).enumerate() {
         let row = &mut scores[i * BLOCK..][..BLOCK];
         if let Some(cap) = heads.softcap {
@@ -246,7 +246,7 @@ multiversion! {
 
 multiversion! {
     /// Exponentials of each query's scores against its largest, and their sums.
-    fn softmax(scores: &mut [f32], totals: &mut [f32; BLOCK]) {
+    pub(super) fn softmax(scores: &mut [f32], totals: &mut [f32; BLOCK]) {
         let mut top = [f32::MIN; BLOCK];
         for row in scores.chunks_exact(BLOCK) {
             for c in 0..BLOCK {

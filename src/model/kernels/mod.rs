@@ -9,7 +9,9 @@
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
 pub mod attention;
+pub mod attention_backward;
 pub mod elementwise;
+pub mod elementwise_backward;
 pub mod mat;
 pub mod matmul;
 pub mod simd;
