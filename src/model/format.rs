@@ -166,6 +166,11 @@ pub fn bytes_of_mut(xs: &mut [f32]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(xs.as_mut_ptr().cast(), size_of_val(xs)) }
 }
 
+/// The numbers of f32 weights' bytes, which are kept aligned.
+pub fn floats_of(bytes: &[u8]) -> &[f32] {
+    cast(bytes)
+}
+
 /// Bytes seen as whole elements of `T`.
 fn cast<T>(bytes: &[u8]) -> &[T] {
     assert!(

@@ -44,7 +44,10 @@ impl Rope {
         let half = head_dim / 2;
         (0..half)
             .map(|i| {
-                let f = self.theta.powf(-((2 * i) as f64) / head_dim as f64);
+                // Rounded where the reference library rounds: exponent, power and quotient are f32 there, and at position
+                // 100 the last bit of a frequency is 1e-5 of a turn.
+                let exponent = (2 * i) as f32 / head_dim as f32;
+                let f = f64::from(1.0 / self.theta.powf(f64::from(exponent)) as f32);
                 match &self.scaling {
                     RopeScaling::None => f,
                     RopeScaling::Linear(factor) => f / factor,

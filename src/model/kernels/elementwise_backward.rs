@@ -1,6 +1,6 @@
 //! The way back through norms, rotary embeddings and gated activations.
 
-use super::elementwise::{Angles, exp};
+use super::elementwise::{Angles, PIECE, exp};
 use super::mat::{LINE, Mat, SendPtr};
 use crate::model::config::Activation;
 use crate::multiversion;
@@ -12,22 +12,30 @@ multiversion! {
     /// One strip of up to `STRIP` tokens; see [`rms_norm_backward`].
     fn norm_strip(x: *const f32, dy: *const f32, row: usize, rows: usize, n: usize, w: &[f32], plus: f32, eps: f32,
                   dx: *mut f32, add: bool) {
-        let (mut squares, mut dots) = ([0f32; STRIP], [0f32; STRIP]);
-        for (r, w) in w[..rows].iter().enumerate() {
-            let factor = w + plus;
-            // SAFETY: the caller gives a strip inside all three matrices and exclusive use of `dx`'s strip.
-            let (xs, ds) = unsafe {
-                (std::slice::from_raw_parts(x.add(r * row), n), std::slice::from_raw_parts(dy.add(r * row), n))
-            };
+        let (mut squares, mut dots) = ([0f64; STRIP], [0f64; STRIP]);
+        for first in (0..rows).step_by(PIECE) {
+            let (mut square, mut dot) = ([0f32; STRIP], [0f32; STRIP]);
+            for r in first..rows.min(first + PIECE) {
+                let factor = w[r] + plus;
+                // SAFETY: the caller gives a strip inside all three matrices and exclusive use of `dx`'s strip.
+                let (xs, ds) = unsafe {
+                    (std::slice::from_raw_parts(x.add(r * row), n), std::slice::from_raw_parts(dy.add(r * row), n))
+                };
+                for c in 0..n {
+                    square[c] += xs[c] * xs[c];
+                    dot[c] += xs[c] * ds[c] * factor;
+                }
+            }
             for c in 0..n {
-                squares[c] += xs[c] * xs[c];
-                dots[c] += xs[c] * ds[c] * factor;
+                squares[c] += f64::from(square[c]);
+                dots[c] += f64::from(dot[c]);
             }
         }
+        let (mut inverses, mut shares) = ([0f32; STRIP], [0f32; STRIP]);
         for c in 0..n {
-            let inverse = 1.0 / (squares[c] / rows as f32 + eps).sqrt();
-            squares[c] = inverse;
-            dots[c] *= inverse * inverse * inverse / rows as f32;
+            let inverse = 1.0 / (squares[c] / rows as f64 + f64::from(eps)).sqrt();
+            inverses[c] = inverse as f32;
+            shares[c] = (dots[c] * inverse * inverse * inverse / rows as f64) as f32;
         }
         for (r, w) in w[..rows].iter().enumerate() {
             let factor = w + plus;
@@ -35,7 +43,7 @@ multiversion! {
                 // SAFETY: as above; where dy and dx are the same memory they are only used number by number.
                 unsafe {
                     let at = r * row + c;
-                    let d = *dy.add(at) * factor * squares[c] - *x.add(at) * dots[c];
+                    let d = *dy.add(at) * factor * inverses[c] - *x.add(at) * shares[c];
                     *dx.add(at) = if add { *dx.add(at) + d } else { d };
                 }
             }

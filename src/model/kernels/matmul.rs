@@ -283,7 +283,7 @@ fn rows_times(task: &Task, source: &Source, scratch: &mut Vec<f32>) {
 ///
 /// # Safety
 /// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
-unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
+pub(super) unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
     let tiles = Tiles::of(simd());
     // Even pieces: 640 is four times 160 rather than three times 176 and a rest. With one block of columns
     // there is no slice to keep, and whole rows are read in the order in which they lie in memory.

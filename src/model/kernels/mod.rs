@@ -10,6 +10,7 @@
 pub mod amx;
 pub mod attention;
 pub mod attention_backward;
+pub mod cross_entropy;
 pub mod elementwise;
 pub mod elementwise_backward;
 pub mod mat;
