@@ -1,5 +1,6 @@
 //! Question-translation alignment: LoRA training on a frozen decoder, and following any run's log.
 
+pub mod data;
 pub mod gradient;
 pub mod log;
 pub mod lora;
