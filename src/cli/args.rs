@@ -36,6 +36,8 @@ pub enum Command {
     Pca(Box<Pca>),
     /// Accuracy by constrained decoding: languages x models and adapters
     Eval(Box<Eval>),
+    /// Make training data, and look at it
+    Data(Box<super::data::Args>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
     /// List, show and check tasks

@@ -4,6 +4,7 @@
 mod args;
 mod completions;
 mod console;
+mod data;
 mod doctor;
 mod eval;
 mod explore;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Lens(args)) => lens::run(&args),
         Some(Command::Pca(args)) => pca::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Data(args)) => data::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

@@ -1,8 +1,10 @@
 //! Training data: rows from files or from a task's own items, tokenised, cut, held out and mixed.
 
+pub mod leaks;
 pub mod order;
 pub mod pairs;
 pub mod rows;
+pub mod stats;
 
 pub use order::order;
 pub use rows::DataRow;

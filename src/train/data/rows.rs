@@ -92,8 +92,8 @@ fn row(record: &Record) -> Result<DataRow, String> {
     Ok(DataRow { input, answer: answer.to_owned() })
 }
 
-/// In hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
         out
