@@ -11,6 +11,7 @@ mod explore;
 mod interrupt;
 mod lens;
 mod load;
+mod merge;
 pub mod models;
 mod pca;
 mod prompts;
@@ -57,6 +58,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Pca(args)) => pca::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Data(args)) => data::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

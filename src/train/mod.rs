@@ -4,3 +4,4 @@ pub mod data;
 pub mod gradient;
 pub mod log;
 pub mod lora;
+pub mod merge;

@@ -168,19 +168,23 @@ fn scaling(rope: &Rope, head_dim: usize) -> Result<Value> {
         RopeScaling::Llama3 { factor, low, high, original } => llama3(*factor, *low, *high, *original),
         RopeScaling::Factors(by) if by.iter().all(|f| *f == 1.0) => Value::Null,
         RopeScaling::Factors(by) => {
-            // What converters make of Llama 3.1 to 3.3; all of these have the other three numbers.
+            // What converters make of a llama3 scaling, whose other three numbers are not in the file: those of Llama
+            // 3.1 to 3.3, or other lengths in their place.
             let factor = f64::from(by.iter().copied().fold(1.0, f32::max));
-            let (low, high, original) = (1.0, 4.0, 8192.0);
-            let guess =
-                Rope { theta: rope.theta, scaling: RopeScaling::Llama3 { factor, low, high, original } };
-            let (want, got) = (rope.inverse_frequencies(head_dim), guess.inverse_frequencies(head_dim));
-            if want.iter().zip(&got).any(|(a, b)| (a - b).abs() > 1e-4 * a.abs()) {
-                crate::fail!(
-                    "its factors of rotary frequencies (rope_freqs.weight) are not those of Llama 3.1, and config.json \
-                     has no other way to say them"
-                );
+            let want = rope.inverse_frequencies(head_dim);
+            let lengths = [8192].into_iter().chain((4..=20).map(|k| 1 << k));
+            let fits = |original: &f64| {
+                let scaling = RopeScaling::Llama3 { factor, low: 1.0, high: 4.0, original: *original };
+                let got = Rope { theta: rope.theta, scaling }.inverse_frequencies(head_dim);
+                want.iter().zip(&got).all(|(a, b)| (a - b).abs() <= 1e-4 * a.abs())
+            };
+            match lengths.map(f64::from).find(fits) {
+                Some(original) => llama3(factor, 1.0, 4.0, original),
+                None => crate::fail!(
+                    "its factors of rotary frequencies (rope_freqs.weight) are not those of a llama3 scaling, and \
+                     config.json has no other way to say them"
+                ),
             }
-            llama3(factor, low, high, original)
         }
     })
 }
