@@ -38,12 +38,7 @@ pub struct Forward<'a> {
 
 /// Gradients of queries, keys and values (as they went in) from that of the output, `d_out [heads * dim, tokens]`.
 /// Sequences have no past.
-pub fn attention_backward(
-    f: &Forward,
-    d_out: &Mat,
-    sequences: &[Sequence],
-    heads: Heads,
-) -> (Mat, Mat, Mat) {
+pub fn attention_backward(f: &Forward, d_out: &Mat, sequences: &[Sequence], heads: Heads) -> (Mat, Mat, Mat) {
     let mut dq = Mat::zeros(f.q.rows(), f.q.cols());
     let mut dk = Mat::zeros(f.k.rows(), f.k.cols());
     let mut dv = Mat::zeros(f.v.rows(), f.v.cols());
@@ -75,8 +70,7 @@ fn one(
     }
     for head in kv_head * each..(kv_head + 1) * each {
         for from in (0..s.len).step_by(BLOCK) {
-            Block { f, d_out, s, heads, head, kv_head, from, n: BLOCK.min(s.len - from) }
-                .add(to[0], scratch);
+            Block { f, d_out, s, heads, head, kv_head, from, n: BLOCK.min(s.len - from) }.add(to[0], scratch);
         }
     }
     for (to, sums) in [(to[1], &scratch.dk), (to[2], &scratch.dv)] {
@@ -180,13 +174,7 @@ impl Block<'_> {
 }
 
 /// `sums[key][d] += sum over queries of p[key][query] * x[query][d]`.
-fn accumulate(
-    tiles: &Tiles,
-    p: &[f32],
-    x: &[f32],
-    sums: &mut [f32],
-    (keys, n, dim): (usize, usize, usize),
-) {
+fn accumulate(tiles: &Tiles, p: &[f32], x: &[f32], sums: &mut [f32], (keys, n, dim): (usize, usize, usize)) {
     // Whole vectors only: what is left over at the end of `dim` is added number by number.
     let whole = dim / tiles.lanes * tiles.lanes;
     for key in (0..keys).step_by(tiles.max_rows) {

@@ -63,12 +63,10 @@ fn row(record: &Record) -> Result<DataRow, String> {
             ));
         }
     };
-    let unknown = |name: &&String| {
-        !known.contains(&name.as_str())
-            && !(alpaca && EMPTY_ALLOWED.contains(&name.as_str()) && record.is_blank(name))
-    };
-    if let Some(name) = columns.iter().find(unknown) {
-        return Err(match alpaca && EMPTY_ALLOWED.contains(&name.as_str()) {
+    let carried = |name: &str| alpaca && EMPTY_ALLOWED.contains(&name);
+    let fine = |name: &str| known.contains(&name) || (carried(name) && record.is_blank(name));
+    if let Some(name) = columns.iter().find(|name| !fine(name)) {
+        return Err(match carried(name) {
             true => format!("its {name:?} is not empty, and would be left out: put it into the instruction"),
             false => format!("the column {name:?} is not known; take it out: rows have {COLUMNS}"),
         });
