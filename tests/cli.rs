@@ -300,7 +300,7 @@ fn a_merge_says_how_near_it_is() {
     let adapter = format!("{model}/adapter_all");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("merged").to_str().unwrap().to_owned();
-    let args = ["merge", "--model", model, "--adapter", &adapter, "--out", &out, "--threads", "1"];
+    let args = ["merge", "--model", model, "--adapter", &adapter, "--out", &out, "--dtype", "f32"];
     let (said, _) = expect(0, &[&args[..], &["--json"]].concat());
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["schema"], "polylens.merge/1");

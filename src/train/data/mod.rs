@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_cut_off_is_llama_factorys() {
-        // Values of its own infer_seqlen: (source, target, cutoff) -> (source, target).
+        // By its formula, worked outside of this program: (source, target, cutoff) -> (source, target).
         for (given, want) in [
             ((10, 5, 100), (10, 5)),
             ((100, 5, 50), (45, 5)),
