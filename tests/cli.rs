@@ -33,13 +33,14 @@ fn expect(status: i32, args: &[&str]) -> (String, String) {
 #[test]
 fn help_of_every_command() {
     let (top, _) = expect(0, &["--help"]);
-    let commands = ["explore", "lens", "pca", "eval", "models", "tasks", "doctor", "completions"];
+    let commands =
+        ["explore", "lens", "pca", "eval", "data", "merge", "models", "tasks", "doctor", "completions"];
     for command in commands {
         assert!(top.contains(&format!("\n  {command}")), "{command} is not in\n{top}");
         let (help, _) = expect(0, &[command, "--help"]);
         assert!(help.contains("Usage: polylens"), "{help}");
     }
-    for promised in ["train", "merge", "sessions"] {
+    for promised in ["train", "sessions"] {
         assert!(!top.contains(&format!("\n  {promised} ")), "{promised} does not exist yet");
     }
     let (lens, _) = expect(0, &["lens", "--help"]);
@@ -236,4 +237,78 @@ fn every_faulty_row_is_named_and_label_words_are_tried_on_a_vocabulary() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/gemma3");
     let (stdout, _) = expect(0, &["tasks", "check", &path("x.toml"), "--model", model]);
     assert!(stdout.contains("warnings") && stdout.contains("\"good\""), "{stdout}");
+}
+
+#[test]
+fn training_pairs_are_made_and_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (json, lines) = (path("p.json"), path("p.jsonl"));
+    let make = ["data", "pairs", "--task", "nli", "--from", "zh,es", "--out"];
+    let (said, _) = expect(0, &[&make[..], &[&json, "--n", "4", "--json"]].concat());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["schema"], &said["file"]["rows"]), (&"polylens.pairs/1".into(), &8.into()));
+    assert_eq!(said["sources"], serde_json::json!({"zh": 4, "es": 4}));
+    let rows: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 8);
+    let (table, _) = expect(0, &[&make[..], &[&lines, "--format", "alpaca"]].concat());
+    assert!(table.contains("zh    en") && table.contains("SHA-256"), "{table}");
+    let first = std::fs::read_to_string(&lines).unwrap().lines().next().unwrap().to_owned();
+    assert!(first.starts_with("{\"instruction\": ") && first.contains("\"output\": "), "{first}");
+
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/llama3");
+    let zh = format!("zh={json}");
+    let look = ["data", "stats", &zh, &lines, "--model", model, "--cutoff", "100"];
+    let (stats, _) = expect(0, &[&look[..], &["--json"]].concat());
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(stats["schema"], "polylens.data/1");
+    let rows = stats["rows"].as_u64().unwrap();
+    assert!(rows > 8 && stats["over_cutoff"] == rows, "every row is longer than 100 bytes");
+    assert_eq!(stats["languages"][0]["lang"], "zh");
+    assert_eq!(stats["duplicates"].as_array().unwrap().len(), 8, "the first file's rows are in the second");
+    assert!(stats["leaks"].as_array().unwrap().len() as u64 >= 2 * rows, "made of evaluation items");
+    let (text, _) = expect(0, &look);
+    assert!(text.contains("LEAK: 72 of ") && text.contains("over cut-off"), "{text}");
+    for extension in ["csv", "md", "svg"] {
+        let out = path(&format!("stats.{extension}"));
+        expect(0, &[&look[..], &["--out", &out]].concat());
+        assert!(std::fs::metadata(out).unwrap().len() > 100);
+    }
+
+    for (args, says) in [
+        (&["data", "pairs", "--task", "nli", "--from", "zh", "--out", "x.txt"][..], ".json .jsonl .csv .tsv"),
+        (&["data", "pairs", "--task", "nli", "--from", "zh", "--to", "zh", "--out", "x.json"], "zh is both"),
+        (&["data", "pairs", "--task", "nli", "--from", "zh", "--n", "0", "--out", "x.json"], "at least 1"),
+        (&["data", "stats", "klingon=x.json"], "not one of the 20"),
+        (&["data", "stats", &json, "--cutoff", "1"], "--cutoff 1"),
+        (&["data", "stats", &json, "--items", "x.json"], "--against"),
+        (&["merge", "--out", "x"], "--adapter"),
+    ] {
+        let (_, error) = expect(2, args);
+        assert!(error.contains(says), "{error}");
+    }
+    let (_, error) = expect(1, &["data", "stats", "no-such.json", "--model", model]);
+    assert!(error.contains("no-such.json cannot be opened"), "{error}");
+    let (_, error) =
+        expect(1, &["data", "pairs", "--task", "nli", "--from", "zh", "--out", "/no/such/x.json"]);
+    assert!(error.contains("/no/such/x.json"), "{error}");
+}
+
+#[test]
+fn a_merge_says_how_near_it_is() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/gemma3");
+    let adapter = format!("{model}/adapter_all");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("merged").to_str().unwrap().to_owned();
+    let args = ["merge", "--model", model, "--adapter", &adapter, "--out", &out, "--dtype", "f32"];
+    let (said, _) = expect(0, &[&args[..], &["--json"]].concat());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["schema"], "polylens.merge/1");
+    assert!(
+        said["probe_difference"].as_f64().unwrap() < 1e-4 && said["probe_change"].as_f64().unwrap() > 0.01
+    );
+    let (_, error) = expect(1, &args);
+    assert!(error.contains("not empty"), "{error}");
+    let (text, _) = expect(0, &["lens", "--model", &out, "--text", "the cat", "--top", "2"]);
+    assert!(text.contains("gemma3"), "{text}");
 }

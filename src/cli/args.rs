@@ -36,6 +36,10 @@ pub enum Command {
     Pca(Box<Pca>),
     /// Accuracy by constrained decoding: languages x models and adapters
     Eval(Box<Eval>),
+    /// Make training data, and look at it
+    Data(Box<super::data::Args>),
+    /// Base + adapter as a plain Hugging Face directory
+    Merge(Box<super::merge::Args>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
     /// List, show and check tasks

@@ -4,12 +4,14 @@
 mod args;
 mod completions;
 mod console;
+mod data;
 mod doctor;
 mod eval;
 mod explore;
 mod interrupt;
 mod lens;
 mod load;
+mod merge;
 pub mod models;
 mod pca;
 mod prompts;
@@ -55,6 +57,8 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Lens(args)) => lens::run(&args),
         Some(Command::Pca(args)) => pca::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Data(args)) => data::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

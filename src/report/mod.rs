@@ -5,6 +5,7 @@
 //! knows a terminal.
 
 pub mod curves;
+pub mod data;
 pub mod eval;
 pub mod json;
 pub mod lens;

@@ -1,7 +1,9 @@
-//! Question-translation alignment: LoRA training on a frozen decoder, and following any run's log.
+//! Question-translation alignment: data, LoRA training on a frozen decoder, merging, and following any run's log.
 
 mod block;
+pub mod data;
 pub mod gradient;
 pub mod log;
 pub mod lora;
 mod lowrank;
+pub mod merge;

@@ -2,6 +2,9 @@
 
 mod gguf;
 mod hf;
+mod write;
+
+pub use write::Beside;
 
 use crate::error::Result;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ mod display;
 mod gguf;
 mod json;
 mod pretokenizer;
+mod save;
 mod scores;
 mod table;
 

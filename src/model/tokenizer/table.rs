@@ -158,6 +158,13 @@ impl Merges {
         this
     }
 
+    /// All pairs, lowest rank first.
+    pub(super) fn in_order(&self) -> Vec<(u32, u32)> {
+        let mut used: Vec<&MergeSlot> = self.slots.iter().filter(|slot| slot.whole != FREE).collect();
+        used.sort_unstable_by_key(|slot| slot.rank);
+        used.into_iter().map(|slot| ((slot.pair >> 32) as u32, slot.pair as u32)).collect()
+    }
+
     /// (rank, id of the whole) of two neighbouring ids that merge.
     pub(super) fn get(&self, left: u32, right: u32) -> Option<(u32, u32)> {
         let (mask, pair) = (self.slots.len() - 1, pair(left, right));
