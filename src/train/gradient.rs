@@ -96,7 +96,7 @@ struct Packed {
 
 /// What is kept of a block on the way forward.
 enum Trail {
-    All(Kept),
+    All(Box<Kept>),
     Input(Mat),
 }
 
@@ -162,7 +162,7 @@ impl Packed {
             x = after;
             match input {
                 Some(input) => trail.push(Trail::Input(input)),
-                None if grads.is_some() && layer >= lowest => trail.push(Trail::All(kept)),
+                None if grads.is_some() && layer >= lowest => trail.push(Trail::All(Box::new(kept))),
                 None => {}
             }
         }
@@ -172,7 +172,7 @@ impl Packed {
             for layer in (lowest..decoder.blocks.len()).rev() {
                 cancel.check()?;
                 let kept = match trail.pop() {
-                    Some(Trail::All(kept)) => kept,
+                    Some(Trail::All(kept)) => *kept,
                     Some(Trail::Input(x)) => pass.forward(layer, x)?.1,
                     None => return Err(Error::failed("a block's activations were not kept")),
                 };

@@ -15,8 +15,8 @@ multiversion! {
         let (mut squares, mut dots) = ([0f64; STRIP], [0f64; STRIP]);
         for first in (0..rows).step_by(PIECE) {
             let (mut square, mut dot) = ([0f32; STRIP], [0f32; STRIP]);
-            for r in first..rows.min(first + PIECE) {
-                let factor = w[r] + plus;
+            for (r, w) in w[..rows].iter().enumerate().skip(first).take(PIECE) {
+                let factor = w + plus;
                 // SAFETY: the caller gives a strip inside all three matrices and exclusive use of `dx`'s strip.
                 let (xs, ds) = unsafe {
                     (std::slice::from_raw_parts(x.add(r * row), n), std::slice::from_raw_parts(dy.add(r * row), n))
@@ -70,7 +70,6 @@ pub fn head_norm_backward(x: &Mat, dy: &mut Mat, dim: usize, w: &[f32], plus: f3
     groups(from, to, to, (x.stride(), dim, x.rows() / dim, x.cols()), w, plus, eps, false);
 }
 
-#[expect(clippy::too_many_arguments, reason = "one private kernel behind two readable faces")]
 fn groups(
     x: SendPtr,
     dy: SendPtr,

@@ -143,9 +143,8 @@ pub unsafe fn cut_turned(
     let mut pairs = [[_mm512_setzero_si512(); DEEP / 2]; 3];
     for pair in 0..DEEP / 2 {
         let (even, odd) = (cut(load(2 * pair)), cut(load(2 * pair + 1)));
-        for part in 0..parts {
-            pairs[part][pair] =
-                _mm512_or_si512(_mm512_srli_epi32::<16>(even[part]), _mm512_and_si512(odd[part], upper));
+        for ((to, even), odd) in pairs.iter_mut().zip(even).zip(odd).take(parts) {
+            to[pair] = _mm512_or_si512(_mm512_srli_epi32::<16>(even), _mm512_and_si512(odd, upper));
         }
     }
     for (part, pairs) in pairs.iter().enumerate().take(parts) {
