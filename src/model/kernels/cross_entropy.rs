@@ -330,7 +330,7 @@ mod tests {
                 if c % 9 > 0 {
                     continue;
                 }
-                for r in 0..inp {
+                for (r, row) in (0..inp).map(|r| (r, dx.row(r))) {
                     let want: f64 = (0..vocabulary)
                         .map(|v| {
                             let p = (z[v] - max).exp() / sum - f64::from(u8::from(v == labels[c] as usize));
