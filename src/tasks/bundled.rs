@@ -51,13 +51,19 @@ impl Bundled {
     }
 
     fn rows(&self, task: &Task, language: &TaskLanguage, limit: Option<usize>) -> Result<Vec<Row>> {
+        let (text, origin) = self.text(language)?;
+        items::parse(task, language, text, None, &origin, limit)
+    }
+
+    /// The items' text in a language, and how it is called in messages.
+    fn text(&self, language: &TaskLanguage) -> Result<(&'static str, String)> {
         let Some((_, text)) = self.items.iter().find(|(code, _)| *code == language.code) else {
             return Err(Error::usage(format!(
                 "the bundled items of {} are not there in {}: name a file with --items",
                 self.id, language.code
             )));
         };
-        items::parse(task, language, text, None, &format!("bundled:{}/{}", self.id, language.code), limit)
+        Ok((text, format!("bundled:{}/{}", self.id, language.code)))
     }
 }
 
@@ -111,12 +117,39 @@ impl Source {
                 items::load(&self.task, language, &items::path_of(template, &language.code), limit)
             }
             (None, Some(bundled)) => bundled.rows(&self.task, language, limit),
-            (None, None) => Err(Error::usage(format!(
-                "the task {} comes without items: name a file with --items, with {{lang}} where the language's code \
-                 stands, as in items_{{lang}}.json",
-                self.task.id
-            ))),
+            (None, None) => Err(self.no_items()),
         }
+    }
+
+    /// The texts of all items in a language, parallel to the task's fields, and where they are from. No answer is
+    /// looked at: what is made of them cannot hold one.
+    ///
+    /// # Errors
+    /// As [`Source::rows`].
+    pub fn questions(
+        &self,
+        language: &TaskLanguage,
+        items: Option<&str>,
+    ) -> Result<(Vec<Vec<String>>, String)> {
+        match (items, self.bundled) {
+            (Some(template), _) => {
+                let path = items::path_of(template, &language.code);
+                Ok((items::questions(&self.task, &path)?, path.display().to_string()))
+            }
+            (None, Some(bundled)) => {
+                let (text, origin) = bundled.text(language)?;
+                Ok((items::parse_questions(&self.task, text, None, &origin)?, origin))
+            }
+            (None, None) => Err(self.no_items()),
+        }
+    }
+
+    fn no_items(&self) -> Error {
+        Error::usage(format!(
+            "the task {} comes without items: name a file with --items, with {{lang}} where the language's code \
+             stands, as in items_{{lang}}.json",
+            self.task.id
+        ))
     }
 }
 

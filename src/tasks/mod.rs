@@ -6,6 +6,7 @@ pub mod items;
 pub mod languages;
 pub mod prompt;
 mod read;
+pub(crate) mod records;
 pub mod sets;
 mod task;
 mod template;

@@ -84,7 +84,7 @@ impl Task {
             crate::fail!("{shown} has {size} bytes, more than any task file ({MAX_BYTES} at most)");
         }
         let bytes = std::fs::read(path).with_context(|| format!("{shown} cannot be read"))?;
-        super::items::utf8(&bytes).map(str::to_owned).map_err(|e| e.context(shown))
+        super::records::utf8(&bytes).map(str::to_owned).map_err(|e| e.context(shown))
     }
 
     /// The task in a language, given as for [`Language::find`] or as a code that this task has.

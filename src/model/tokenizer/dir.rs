@@ -55,6 +55,7 @@ struct Config {
     tokenizer: Value,
     special: Value,
     model: Value,
+    generation: Value,
 }
 
 impl Config {
@@ -71,6 +72,7 @@ impl Config {
             tokenizer: json("tokenizer_config.json")?,
             special: json("special_tokens_map.json")?,
             model: json("config.json")?,
+            generation: json("generation_config.json")?,
         })
     }
 
@@ -79,12 +81,14 @@ impl Config {
         [&self.tokenizer, &self.special].into_iter().find_map(|file| content(file.get(name)?))
     }
 
-    /// The id of a special token: by its text, else by config.json.
+    /// The id of a special token: by its text, else by config.json, else by generation_config.json.
     fn id(&self, pieces: &Pieces, name: &str) -> Option<u32> {
         let by_text = self.token(name).and_then(|text| pieces.find(text));
         by_text.or_else(|| {
             let text_config = self.model.get("text_config").unwrap_or(&Value::Null);
-            let value = [&self.model, text_config].into_iter().find_map(|c| c.get(format!("{name}_id")))?;
+            let files = [&self.model, text_config, &self.generation];
+            let named = |file: &&Value| file.get(format!("{name}_id")).filter(|id| !id.is_null()).cloned();
+            let value = files.iter().find_map(named)?;
             let id = value.as_u64().or_else(|| value.get(0)?.as_u64())?;
             u32::try_from(id).ok().filter(|id| !pieces.get(*id).is_empty())
         })
