@@ -1,6 +1,5 @@
 //! PEFT LoRA adapters, applied unmerged: `y = W x + scale * B (A x)`.
 
-use super::act::Backend;
 use super::decoder::Decoder;
 use super::linear::{Lora, Weight};
 use super::names::Proj;
@@ -43,10 +42,74 @@ impl Adapter {
     /// Reads adapter_config.json and adapter_model.safetensors of `dir` for a decoder.
     ///
     /// # Errors
-    /// What cannot be applied faithfully is refused with the reason (DoRA, modules_to_save, biases, tensors
-    /// that match no linear layer, wrong shapes, another architecture, damaged files, an update of zero).
+    /// What [`Filed::read`] refuses, and an update of zero.
     pub fn load(dir: &Path, decoder: &Decoder) -> Result<Self> {
-        Self::read(dir, decoder).map_err(|e| match e {
+        let adapter = Self::new(Filed::read(dir, decoder)?, decoder)?;
+        if adapter.delta_norms.iter().all(|s| *s == 0.0) {
+            crate::fail!(
+                "{}: the adapter changes nothing: every B A is zero; was it saved before training?",
+                dir.display()
+            );
+        }
+        Ok(adapter)
+    }
+
+    /// Of matrices that fit the decoder; the scale goes into B.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn new(filed: Filed, decoder: &Decoder) -> Result<Self> {
+        let mut squares = vec![0f64; decoder.blocks.len()];
+        let mut loras = BTreeMap::new();
+        for Pair { layer, proj, rank, scale, a, mut b } in filed.pairs {
+            let (out, inp) = decoder.blocks[layer].linear(proj).w.shape();
+            for x in &mut b {
+                *x = (f64::from(*x) * scale) as f32;
+            }
+            squares[layer] += product_norm(&a, &b, rank);
+            let make = |xs, rows, cols| Weight::from_floats(xs, rows, cols, DType::F32, &decoder.backend);
+            loras.insert((layer, proj), Lora { a: make(a, rank, inp)?, b: make(b, out, rank)? });
+        }
+        let used = |p: &Proj| loras.keys().any(|(_, q)| q == p);
+        Ok(Self {
+            keys_matched: loras.len() * 2,
+            rank: filed.rank,
+            alpha: filed.alpha,
+            targets: Proj::ALL.iter().filter(|p| used(p)).map(|p| p.module().to_owned()).collect(),
+            loras,
+            delta_norms: squares.into_iter().map(|s| s.sqrt() as f32).collect(),
+        })
+    }
+}
+
+/// A and B of one linear layer as they are filed.
+pub struct Pair {
+    pub layer: usize,
+    pub proj: Proj,
+    pub rank: usize,
+    /// Factor on B A.
+    pub scale: f64,
+    /// `[rank, in]`
+    pub a: Vec<f32>,
+    /// `[out, rank]`, not scaled.
+    pub b: Vec<f32>,
+}
+
+/// What a PEFT directory holds, in the order of blocks and of [`Proj::ALL`].
+pub struct Filed {
+    pub rank: usize,
+    pub alpha: f64,
+    pub pairs: Vec<Pair>,
+}
+
+impl Filed {
+    /// Reads adapter_config.json and adapter_model.safetensors of `dir` for a decoder.
+    ///
+    /// # Errors
+    /// What cannot be applied faithfully is refused with the reason (DoRA, modules_to_save, biases, tensors
+    /// that match no linear layer, wrong shapes, another architecture, damaged files).
+    pub fn read(dir: &Path, decoder: &Decoder) -> Result<Self> {
+        Self::read_in(dir, decoder).map_err(|e| match e {
             Error::Failed(m) if !m.starts_with(&dir.display().to_string()) => {
                 Error::Failed(format!("{}: {m}", dir.display()))
             }
@@ -54,7 +117,7 @@ impl Adapter {
         })
     }
 
-    fn read(dir: &Path, decoder: &Decoder) -> Result<Self> {
+    fn read_in(dir: &Path, decoder: &Decoder) -> Result<Self> {
         let path = dir.join("adapter_config.json");
         if !dir.is_dir() {
             crate::fail!("is not a directory; a PEFT adapter is one that holds adapter_config.json");
@@ -81,30 +144,10 @@ impl Adapter {
             crate::fail!("adapter_model.safetensors holds no tensors");
         }
         settings.complete(&halves, decoder.blocks.len())?;
-        let mut loras = BTreeMap::new();
-        let mut squares = vec![0f64; decoder.blocks.len()];
-        for (key, names) in &halves {
-            let (lora, square) = settings.pair(&store, *key, names, decoder)?;
-            squares[key.0] += square;
-            loras.insert(*key, lora);
-        }
-        if squares.iter().all(|s| *s == 0.0) {
-            crate::fail!("the adapter changes nothing: every B A is zero; was it saved before training?");
-        }
-        let mut targets: Vec<String> = Vec::new();
-        for p in Proj::ALL {
-            if loras.keys().any(|(_, q)| *q == p) {
-                targets.push(p.module().to_owned());
-            }
-        }
-        Ok(Self {
-            keys_matched: loras.len() * 2,
-            loras,
-            rank: settings.rank,
-            alpha: settings.alpha,
-            targets,
-            delta_norms: squares.into_iter().map(|s| s.sqrt() as f32).collect(),
-        })
+        let pairs: Result<_> =
+            halves.iter().map(|(key, names)| settings.pair(&store, *key, names, decoder)).collect();
+        let pairs = pairs?;
+        Ok(Self { rank: settings.rank, alpha: settings.alpha, pairs })
     }
 }
 
@@ -234,14 +277,14 @@ impl Settings {
         Ok(())
     }
 
-    /// Loads A and B, scales B, and gives the squared Frobenius norm of their product.
+    /// Loads A and B.
     fn pair(
         &self,
         store: &Store,
         (layer, proj): (usize, Proj),
         names: &[Option<String>; 2],
         decoder: &Decoder,
-    ) -> Result<(Lora, f64)> {
+    ) -> Result<Pair> {
         let [Some(a_name), Some(b_name)] = names else {
             crate::fail!("{} has only one of lora_A and lora_B", module_path(layer, proj))
         };
@@ -266,15 +309,8 @@ impl Settings {
             Ok(xs)
         };
         let a = check(a_name, [rank, inp])?;
-        let mut b = check(b_name, [out, rank])?;
-        for x in &mut b {
-            *x = (f64::from(*x) * scale) as f32;
-        }
-        let square = product_norm(&a, &b, rank);
-        let make = |xs, rows, cols, on: &Backend| Weight::from_floats(xs, rows, cols, DType::F32, on);
-        let lora =
-            Lora { a: make(a, rank, inp, &decoder.backend)?, b: make(b, out, rank, &decoder.backend)? };
-        Ok((lora, square))
+        let b = check(b_name, [out, rank])?;
+        Ok(Pair { layer, proj, rank, scale, a, b })
     }
 }
 
