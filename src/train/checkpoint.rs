@@ -138,7 +138,10 @@ fn open(dir: &Path) -> Result<(Progress, BTreeMap<String, Vec<u8>>)> {
         let path = dir.join(&file);
         let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         if durable::sha256(&bytes) != hash {
-            crate::fail!("{} is damaged or cut off: its SHA-256 is not the one it was written with", path.display());
+            crate::fail!(
+                "{} is damaged or cut off: its SHA-256 is not the one it was written with",
+                path.display()
+            );
         }
         files.insert(file, bytes);
     }
@@ -156,7 +159,8 @@ mod tests {
         let values = vec![0.1, -1e-30, 3.5, f32::MIN_POSITIVE, step as f32 / 3.0];
         let params = LoraParams { rank: 1, alpha: 2.0, sites: vec![site], values };
         let adam = AdamW { m: vec![1e-9; 5], v: vec![1e-20, 0.3, 0.0, 1.0, step as f32] };
-        let mut progress = Progress { step, elapsed_s: 0.1 + 0.2, loss_sum: 1.0 / 3.0, ..Progress::default() };
+        let mut progress =
+            Progress { step, elapsed_s: 0.1 + 0.2, loss_sum: 1.0 / 3.0, ..Progress::default() };
         progress.history.push(serde_json::json!({"loss": 0.1, "step": 1}));
         State { params, adam, progress }
     }

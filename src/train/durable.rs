@@ -18,7 +18,8 @@ pub type Named = (&'static str, Vec<u8>);
 /// Names the file; what was there before is untouched then.
 pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (hidden, path) = (dir.join(format!("{UNFINISHED}{name}")), dir.join(name));
-    let written = write_synced(&hidden, bytes).and_then(|()| fs::rename(&hidden, &path)).and_then(|()| sync(dir));
+    let written =
+        write_synced(&hidden, bytes).and_then(|()| fs::rename(&hidden, &path)).and_then(|()| sync(dir));
     written.map_err(|e| {
         let _ = fs::remove_file(&hidden);
         Error::Failed(format!("{} cannot be written: {e}", path.display()))

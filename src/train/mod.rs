@@ -1,11 +1,16 @@
 //! Question-translation alignment: LoRA training on a frozen decoder, and following any run's log.
 
+mod begin;
 mod block;
+mod card;
 mod checkpoint;
+mod clock;
 pub mod data;
 mod durable;
+mod finish;
 pub mod gradient;
 mod history;
+pub mod job;
 pub mod log;
 pub mod lora;
 mod lowrank;
@@ -13,4 +18,8 @@ mod optimiser;
 mod peft;
 pub mod plan;
 pub mod record;
+mod run;
 mod schedule;
+
+pub use job::{Control, Hooks, Job, NoHooks};
+pub use run::run;

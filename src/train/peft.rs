@@ -63,10 +63,7 @@ fn name(site: &Site, half: usize) -> String {
 fn matrices(params: &LoraParams) -> impl Iterator<Item = (String, Vec<usize>, std::ops::Range<usize>)> {
     let rank = params.rank;
     params.sites.iter().flat_map(move |s| {
-        [
-            (name(s, 0), vec![rank, s.inp], s.a.clone()),
-            (name(s, 1), vec![s.out, rank], s.b.clone()),
-        ]
+        [(name(s, 0), vec![rank, s.inp], s.a.clone()), (name(s, 1), vec![s.out, rank], s.b.clone())]
     })
 }
 
@@ -120,7 +117,8 @@ pub fn read_moments(bytes: &[u8], shown: &str, n: usize) -> Result<AdamW> {
 }
 
 fn open<'a>(bytes: &'a [u8], shown: &str) -> Result<SafeTensors<'a>> {
-    SafeTensors::deserialize(bytes).map_err(|e| Error::failed(format!("{shown}: is damaged or cut off ({e})")))
+    SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::failed(format!("{shown}: is damaged or cut off ({e})")))
 }
 
 fn read(file: &SafeTensors, shown: &str, name: &str, shape: &[usize], to: &mut [f32]) -> Result<()> {

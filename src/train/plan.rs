@@ -29,11 +29,7 @@ impl Shape {
     /// Bytes of the activations of `tokens` tokens, about: all blocks' in f32; with recomputation every block's input
     /// and one block's activations.
     pub fn bytes(&self, tokens: usize, recompute: bool) -> u64 {
-        let numbers = if recompute {
-            self.blocks * self.hidden + self.kept
-        } else {
-            self.blocks * self.kept
-        };
+        let numbers = if recompute { self.blocks * self.hidden + self.kept } else { self.blocks * self.kept };
         4 * (tokens * numbers) as u64
     }
 }

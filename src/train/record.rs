@@ -57,7 +57,12 @@ impl Record {
     ///
     /// # Errors
     /// Where the current directory is not known.
-    pub fn new(request: &TrainRequest, dataset: &Dataset, start: &LoraParams, model: &ModelId) -> Result<Self> {
+    pub fn new(
+        request: &TrainRequest,
+        dataset: &Dataset,
+        start: &LoraParams,
+        model: &ModelId,
+    ) -> Result<Self> {
         let whole = |path: &Path| {
             std::path::absolute(path).with_context(|| format!("{} cannot be resolved", path.display()))
         };
@@ -99,7 +104,10 @@ impl Record {
         let record: Self =
             serde_json::from_str(&text).map_err(|e| Error::failed(format!("{shown} is damaged ({e})")))?;
         if record.schema != SCHEMA {
-            crate::fail!("{shown} has schema {:?}, {SCHEMA} is read; another version wrote it", record.schema);
+            crate::fail!(
+                "{shown} has schema {:?}, {SCHEMA} is read; another version wrote it",
+                record.schema
+            );
         }
         Ok(record)
     }
