@@ -36,6 +36,8 @@ pub enum Command {
     Pca(Box<Pca>),
     /// Accuracy by constrained decoding: languages x models and adapters
     Eval(Box<Eval>),
+    /// Question-translation alignment: trains a LoRA adapter
+    Train(Box<super::train_args::Train>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
     /// List, show and check tasks

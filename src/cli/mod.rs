@@ -14,6 +14,9 @@ pub mod models;
 mod pca;
 mod prompts;
 mod tasks;
+mod train;
+mod train_args;
+mod train_said;
 mod values;
 
 use crate::error::{Error, Result};
@@ -55,6 +58,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Lens(args)) => lens::run(&args),
         Some(Command::Pca(args)) => pca::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

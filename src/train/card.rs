@@ -16,7 +16,7 @@ pub fn card(record: &Record, plan: &TrainPlan, progress: &Progress, outcome: &Tr
     put(format!(
         "---\nbase_model: {}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n\
          - question-translation-alignment\n---\n\n# LoRA adapter for {}\n",
-        Value::from(model.reference.as_str()),
+        Value::from(model.base.as_str()),
         model.name
     ));
     put(format!(
@@ -29,9 +29,9 @@ pub fn card(record: &Record, plan: &TrainPlan, progress: &Progress, outcome: &Tr
         .into());
     put(format!(
         "base = AutoModelForCausalLM.from_pretrained({})\nmodel = PeftModel.from_pretrained(base, \"path/to/this/directory\")\n```\n",
-        Value::from(model.reference.as_str())
+        Value::from(model.base.as_str())
     ));
-    put(format!("In polylens: `--model {} --adapter path/to/this/directory`.", model.reference));
+    put("In polylens: `--adapter path/to/this/directory`.".into());
     if outcome.best.is_some() {
         put("`best/` holds the adapter with the least validation loss.".into());
     }

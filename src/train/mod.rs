@@ -21,5 +21,8 @@ pub mod record;
 mod run;
 mod schedule;
 
+pub use begin::free as check_out;
+pub use history::clock;
 pub use job::{Control, Hooks, Job, NoHooks};
 pub use run::run;
+pub use schedule::check as check_settings;

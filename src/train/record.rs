@@ -18,8 +18,10 @@ const SCHEMA: &str = "polylens.training/1";
 pub struct ModelId {
     /// To show.
     pub name: String,
-    /// What `--model` takes, and PEFT as `base_model_name_or_path`.
+    /// What `--model` takes; a path is absolute.
     pub reference: String,
+    /// PEFT's `base_model_name_or_path`.
+    pub base: String,
     /// One hash over the files' names and contents; empty where it is not known.
     pub sha256: String,
     /// Number format in memory.

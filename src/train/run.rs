@@ -334,7 +334,7 @@ impl<'a> Trainer<'a> {
 
     /// PEFT's two files of the weights as they are.
     pub fn adapter(&self) -> Result<Vec<super::durable::Named>> {
-        let (base, dropout) = (&self.job.model.reference, self.job.request.settings.dropout);
+        let (base, dropout) = (&self.job.model.base, self.job.request.settings.dropout);
         peft::files(&self.state.params, base, dropout)
     }
 

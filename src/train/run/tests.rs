@@ -115,7 +115,8 @@ fn job<'a>(out: &Path, settings: &TrainSettings, data: &'a Dataset, resume: bool
     let plan = plan(&asked).unwrap();
     let model = ModelId {
         name: "toy".into(),
-        reference: "org/toy".into(),
+        reference: "/dir/toy".into(),
+        base: "org/toy".into(),
         dtype: "f32".into(),
         ..ModelId::default()
     };
