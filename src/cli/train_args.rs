@@ -15,7 +15,7 @@ pub enum Progress {
 }
 
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Train {
     /// Question-translation rows (.json .jsonl .csv), with their source language or without; repeatable
     #[arg(long = "data", value_name = "LANG=FILE|FILE", value_parser = data)]

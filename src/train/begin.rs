@@ -21,7 +21,7 @@ pub struct Begun {
     /// The checkpoint that it goes on from.
     pub from: Option<PathBuf>,
     /// Keeps other processes out as long as it is open.
-    _lock: Option<File>,
+    pub lock: Option<File>,
 }
 
 /// Makes the directory of a new run, or reads that of the run that goes on.
@@ -43,7 +43,7 @@ fn fresh(job: &Job, record: Record, out: &Path) -> Result<Begun> {
     durable::tidy(out)?;
     record.write(out)?;
     let state = at_start(job);
-    Ok(Begun { record, state, from: None, _lock: lock })
+    Ok(Begun { record, state, from: None, lock })
 }
 
 /// Refuses a directory in which something lies.
@@ -105,7 +105,7 @@ fn go_on(job: &Job, now: Record, hooks: &mut dyn Hooks) -> Result<Begun> {
     if !record.is_finished() {
         cut_log(out, state.progress.step)?;
     }
-    Ok(Begun { record, state, from, _lock: lock })
+    Ok(Begun { record, state, from, lock })
 }
 
 /// Takes out of the log what was written after the checkpoint.

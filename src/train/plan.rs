@@ -10,9 +10,9 @@ use crate::model::decoder::Decoder;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     pub blocks: usize,
-    /// Numbers kept for each token and block: the block's input, its two normed forms and the sum between them
-    /// (4 hidden), q, the attention's output (2 heads * head_dim), k, v (2 kv_heads * head_dim), the MLP's gate, up and
-    /// product (3 intermediate).
+    /// Numbers kept for each token and block: its input and the stream between its halves (2 hidden; 4 where norms
+    /// follow the halves), q and what attention gives (2 heads * head_dim), k and v (2 kv_heads * head_dim), the MLP's
+    /// gate and up (2 intermediate).
     pub kept: usize,
     pub hidden: usize,
 }
@@ -22,14 +22,15 @@ impl Shape {
     pub fn of(decoder: &Decoder) -> Self {
         let c = &decoder.config;
         let attention = 2 * c.head_dim * (c.heads + c.kv_heads);
-        let kept = 4 * c.hidden + attention + 3 * c.intermediate;
+        let kept = if c.post_norms { 4 } else { 2 } * c.hidden + attention + 2 * c.intermediate;
         Self { blocks: decoder.blocks.len(), kept, hidden: c.hidden }
     }
 
-    /// Bytes of the activations of `tokens` tokens, about: all blocks' in f32; with recomputation every block's input
-    /// and one block's activations.
+    /// Bytes of the activations of `tokens` tokens, about, in f32: what all blocks keep (with recomputation only their
+    /// inputs and one block's), and as much as one block keeps for its way back.
     pub fn bytes(&self, tokens: usize, recompute: bool) -> u64 {
-        let numbers = if recompute { self.blocks * self.hidden + self.kept } else { self.blocks * self.kept };
+        let numbers =
+            if recompute { self.blocks * self.hidden + 2 * self.kept } else { (self.blocks + 1) * self.kept };
         4 * (tokens * numbers) as u64
     }
 }
@@ -112,11 +113,11 @@ mod tests {
             weight_bytes: 5_000_000,
             free_memory,
         };
-        // 4 samples of 100 tokens, 10 blocks of 1000 numbers of 4 bytes.
-        let much = plan(&asked(Some(64_000_000))).unwrap();
-        assert_eq!((much.recompute, much.memory_bytes), (false, 5_000_000 + 16_000 + 16_000_000));
-        let little = plan(&asked(Some(63_999_999))).unwrap();
-        assert_eq!((little.recompute, little.memory_bytes), (true, 5_000_000 + 16_000 + 3_200_000));
+        // 4 samples of 100 tokens, 10 blocks and one more of 1000 numbers of 4 bytes.
+        let much = plan(&asked(Some(4 * 17_600_000))).unwrap();
+        assert_eq!((much.recompute, much.memory_bytes), (false, 5_000_000 + 16_000 + 17_600_000));
+        let little = plan(&asked(Some(4 * 17_600_000 - 1))).unwrap();
+        assert_eq!((little.recompute, little.memory_bytes), (true, 5_000_000 + 16_000 + 4_800_000));
         assert!(!plan(&asked(None)).unwrap().recompute);
         assert_eq!((much.steps_per_epoch, much.total_steps, much.warmup_steps), (3, 6, 1));
         assert_eq!((much.tokens, much.answer_tokens), (3300, 1980));

@@ -1,24 +1,23 @@
-//! The loop of a run: steps, validations, checkpoints.
+//! The loop of a run: passes, updates, and what becomes of errors.
+
+mod due;
 
 use super::begin::{self, Begun};
-use super::checkpoint::{self, State};
+use super::checkpoint::State;
 use super::clock::{Clock, memory};
 use super::data;
 use super::finish;
 use super::gradient::{GradientOptions, Sample, Sums};
-use super::history;
 use super::job::{Control, Hooks, Job};
 use super::log::LOG_FILE;
+use super::optimiser;
 use super::record::Record;
 use super::schedule::Steps;
-use super::{optimiser, peft};
 use crate::engine::control::Cancel;
 use crate::engine::protocol::{TrainEnd, TrainOutcome, TrainStep};
 use crate::error::{Context, Error, Result};
 use crate::geometry::random::SplitMix64;
-use serde_json::json;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -32,21 +31,24 @@ use std::time::Instant;
 /// gradient says. The last good checkpoint is intact and named then. [`Error::Interrupted`] once the flag is raised: the
 /// state after the last complete step is saved before.
 pub fn run(job: &Job, cancel: &Cancel, hooks: &mut dyn Hooks) -> Result<TrainOutcome> {
-    let begun = begin::begin(job, hooks)?;
-    if begun.record.is_finished()
-        && let Some(outcome) = begun.record.outcome
+    let Begun { record, state, from, lock } = begin::begin(job, hooks)?;
+    if record.is_finished()
+        && let Some(outcome) = record.outcome
     {
         return Ok(outcome);
     }
     let mut plan = job.plan.clone();
-    plan.done_steps = begun.state.progress.step;
+    plan.done_steps = state.progress.step;
     hooks.planned(&plan);
-    let mut trainer = Trainer::new(job, &begun, cancel, hooks)?;
-    match trainer.drive() {
+    let mut trainer = Trainer::new(job, (record, state, from), cancel, hooks)?;
+    let ended = match trainer.drive() {
         Ok(end) => finish::finish(&mut trainer, end).map_err(|e| trainer.named(e)),
         Err(Error::Interrupted) => trainer.interrupted(),
         Err(e) => Err(trainer.named(e)),
-    }
+    };
+    // Other processes were kept out until here.
+    drop(lock);
+    ended
 }
 
 /// How a part of a step ended.
@@ -78,22 +80,27 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(job: &'a Job<'a>, begun: &Begun, cancel: &'a Cancel, hooks: &'a mut dyn Hooks) -> Result<Self> {
+    fn new(
+        job: &'a Job<'a>,
+        (record, state, from): (Record, State, Option<PathBuf>),
+        cancel: &'a Cancel,
+        hooks: &'a mut dyn Hooks,
+    ) -> Result<Self> {
         let path = job.request.out.join(LOG_FILE);
         let log = OpenOptions::new().create(true).append(true).open(&path);
         Ok(Self {
             job,
-            record: begun.record.clone(),
+            record,
             steps: Steps::new(&job.request.settings, job.dataset.train.len())?,
-            state: begun.state.clone(),
-            clock: Clock::start(begun.state.progress.elapsed_s),
+            clock: Clock::start(state.progress.elapsed_s),
+            state,
             hooks,
             cancel,
             log: log.with_context(|| format!("{} cannot be written", path.display()))?,
             grads: vec![0.0; job.start.values.len()],
             order: (u64::MAX, Vec::new()),
             unsaved: false,
-            last_good: begun.from.clone(),
+            last_good: from,
             save: false,
             stop: false,
             last: (0.0, 0.0),
@@ -244,98 +251,6 @@ impl<'a> Trainer<'a> {
             memory_bytes,
             peak_memory_bytes: peak,
         });
-    }
-
-    /// What is due after a step and was not done yet: the log, the validation, a checkpoint. All of it at the end.
-    fn after_step(&mut self, end: bool) -> Result<Flow> {
-        let settings = &self.job.request.settings;
-        let step = self.state.progress.step;
-        let due = |every: u64| end || step.is_multiple_of(every);
-        if due(settings.logging_steps) {
-            self.log_losses()?;
-        }
-        let mut best = false;
-        let held_out = !self.job.dataset.held_out.is_empty();
-        if held_out && due(settings.eval_steps) && self.state.progress.validated != Some(step) {
-            match self.validate()? {
-                Some(better) => best = better,
-                None => return Ok(Flow::Discard),
-            }
-        }
-        if due(settings.save_steps) || best || std::mem::take(&mut self.save) {
-            self.checkpoint()?;
-        }
-        Ok(Flow::On)
-    }
-
-    fn log_losses(&mut self) -> Result<()> {
-        let (lr, norm) = self.last;
-        let epoch = self.steps.epoch(self.state.progress.step);
-        match self.state.progress.log(lr, norm, epoch) {
-            Some(loss) => self.line(&[("loss", json!(loss)), ("lr", json!(lr)), ("grad_norm", json!(norm))]),
-            None => Ok(()),
-        }
-    }
-
-    /// Appends to the log.
-    pub fn line(&mut self, more: &[(&str, serde_json::Value)]) -> Result<()> {
-        let progress = &self.state.progress;
-        let pace = self.clock.pace(self.steps.total - progress.step);
-        let text = history::line(progress, &self.steps, pace, more);
-        let path = self.job.request.out.join(LOG_FILE);
-        self.log.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
-    }
-
-    /// The loss of the held-out samples; whether it is the best so far, `None` where the run is to be discarded.
-    fn validate(&mut self) -> Result<Option<bool>> {
-        let began = Instant::now();
-        let held_out = &self.job.dataset.held_out;
-        let mut sums = Sums::default();
-        for samples in held_out.chunks(self.job.request.settings.micro_batch) {
-            if let Flow::Discard = self.ask()? {
-                return Ok(None);
-            }
-            let part = self.job.gradient.loss(&self.state.params, samples, self.cancel)?;
-            sums.nll += part.nll;
-            sums.answer_tokens += part.answer_tokens;
-        }
-        let step = self.state.progress.step;
-        let loss = sums.nll / sums.answer_tokens as f64;
-        if !loss.is_finite() {
-            crate::fail!(
-                "step {step}: the validation loss is {loss}, training cannot go on; try a lower --lr or --dtype f32"
-            );
-        }
-        let (seconds, epoch) = (began.elapsed().as_secs_f64(), self.steps.epoch(step));
-        let best = self.state.progress.validate(loss, seconds, held_out.len(), epoch);
-        self.unsaved = true;
-        self.line(&[("eval_loss", json!(loss))])?;
-        self.hooks.validated(step, loss, best);
-        Ok(Some(best))
-    }
-
-    /// Writes what is not saved yet.
-    fn checkpoint(&mut self) -> Result<()> {
-        if !self.unsaved {
-            return Ok(());
-        }
-        // A checkpoint may only say what the log says.
-        self.log.sync_data().context("the run's log cannot be written")?;
-        self.state.progress.elapsed_s = self.clock.elapsed();
-        let out = &self.job.request.out;
-        let settings = &self.job.request.settings;
-        let state = self.state.progress.state(settings, &self.steps, out, None);
-        let path = checkpoint::save(out, &self.state, self.adapter()?, &state)?;
-        self.unsaved = false;
-        self.hooks.saved(self.state.progress.step, &path);
-        self.last_good = Some(path);
-        Ok(())
-    }
-
-    /// PEFT's two files of the weights as they are.
-    pub fn adapter(&self) -> Result<Vec<super::durable::Named>> {
-        let (base, dropout) = (&self.job.model.base, self.job.request.settings.dropout);
-        peft::files(&self.state.params, base, dropout)
     }
 
     /// Saves the state after the last complete step.

@@ -7,7 +7,9 @@ use crate::train::log::{LogFollower, Update};
 use crate::train::lora::{LoraParams, Site};
 use crate::train::plan::{Asked, Shape, plan};
 use crate::train::record::{FILE, ModelId};
-use std::fs;
+use crate::train::{checkpoint, peft};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
 /// `nll = answer tokens * sum of (x - target)^2`, with a target that depends on the sample, and dropout that depends on
