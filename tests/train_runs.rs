@@ -50,8 +50,12 @@ impl Bed {
     fn start(&self, out: &str, more: &[&str]) -> Command {
         let (zh, es) = (format!("zh={}", self.name("zh.json")), format!("es={}", self.name("es.json")));
         let mut command = self.command(&["--model", MODEL, "--data", &zh, "--data", &es]);
-        command.args(["--out", &self.name(out), "--threads", "2", "--lr", "1e-3"]);
-        command.args(["--save-steps", "3", "--eval-steps", "4", "--logging-steps", "2"]).args(more);
+        command.args(["--out", &self.name(out), "--threads", "2"]).args(more);
+        let usual =
+            [("--lr", "1e-3"), ("--save-steps", "3"), ("--eval-steps", "4"), ("--logging-steps", "2")];
+        for (option, value) in usual.into_iter().filter(|(option, _)| !more.contains(option)) {
+            command.args([option, value]);
+        }
         command
     }
 
@@ -244,7 +248,7 @@ fn what_cannot_be_is_refused_in_words() {
     refused(bed.start("x", &["--lr", "-1"]), 2, &["--lr -1"]);
     refused(bed.start("x", &["--targets", "lm_head"]), 2, &["lm_head", "q_proj"]);
     refused(bed.start("x", &["--device", "cuda"]), 2, &["CPU"]);
-    refused(bed.start("x", &["--data", "zh=nowhere.json"]), 1, &["nowhere.json"]);
+    refused(bed.start("x", &["--data", "fr=nowhere.json"]), 1, &["nowhere.json"]);
     refused(bed.command(&["--out", &bed.name("x")]), 2, &["--data", "--pairs"]);
     refused(bed.command(&[]), 2, &["--out"]);
     assert!(!bed.path("x").exists(), "nothing was made");

@@ -49,7 +49,10 @@ fn train(args: &Train, request: TrainRequest, record: Option<&Record>, mut conso
     let cancel = console.cancel.clone();
     console.progress("reading data", 0, 0, "");
     let dataset = Dataset::read(&request.data, &request.settings, engine.tokenizer())?;
-    let model = model_id(engine, &reference, &mut console)?;
+    let mut model = model_id(engine, &reference, &mut console)?;
+    if let Some(base) = args.base_name.as_ref().or(record.map(|r| &r.model.base)) {
+        model.base.clone_from(base);
+    }
     let job = engine.training_job(request, &dataset, model)?;
     contradicts_init(args, &job)?;
     let notes = engine.info().notes.clone();

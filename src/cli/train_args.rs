@@ -40,6 +40,9 @@ pub struct Train {
     /// Catalogue name, ORG/REPO of the hub, directory, or .gguf file [default: gemma-3-270m]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     pub model: Option<String>,
+    /// What PEFT is told to load the base model by [default: a catalogue model's repository, else as --model]
+    #[arg(long, value_name = "NAME", conflicts_with = "resume", help_heading = "Model")]
+    pub base_name: Option<String>,
     /// Where to compute: auto or cpu (training runs on the CPU)
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = values::device, help_heading = "Model")]
     pub device: DeviceChoice,
@@ -140,7 +143,8 @@ const EXAMPLES: &str = "Examples:
   polylens train --resume zh-es-en              (after Ctrl-C, a crash or kill -9)
   polylens eval --adapter zh-es-en
 
-With --progress json every line of stderr is an object with an \"event\": plan, step, validation, checkpoint, note.";
+With --progress json every line of stderr is an object with an \"event\": plan, step, validation, checkpoint, note;
+docs/training.md describes them and the run's directory.";
 
 /// Names of linear layers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,7 +81,7 @@ fn at_start(job: &Job) -> checkpoint::State {
 
 fn go_on(job: &Job, now: Record, hooks: &mut dyn Hooks) -> Result<Begun> {
     let out = &job.request.out;
-    let record = Record::read(out)?;
+    let mut record = Record::read(out)?;
     let lock = lock(out)?;
     record.check(&now, out)?.iter().for_each(|note| hooks.note(note));
     durable::tidy(out)?;
@@ -104,6 +104,9 @@ fn go_on(job: &Job, now: Record, hooks: &mut dyn Hooks) -> Result<Begun> {
     };
     if !record.is_finished() {
         cut_log(out, state.progress.step)?;
+        if record.outcome.take().is_some() {
+            record.write(out)?;
+        }
     }
     Ok(Begun { record, state, from, lock })
 }

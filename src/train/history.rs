@@ -115,7 +115,7 @@ pub struct Pace {
     pub tokens_per_s: f64,
 }
 
-/// A line of `trainer_log.jsonl` with LLaMA-Factory's keys, and `more` of them in front of the common ones.
+/// A line of `trainer_log.jsonl` with LLaMA-Factory's keys, and `more` of them.
 pub fn line(progress: &Progress, steps: &Steps, pace: Pace, more: &[(&str, Value)]) -> String {
     let mut o = Map::new();
     o.insert("current_steps".into(), json!(progress.step));

@@ -19,6 +19,7 @@ impl Trainer<'_> {
             self.log_losses()?;
         }
         let mut best = false;
+        let asked = std::mem::take(&mut self.save);
         let held_out = !self.job.dataset.held_out.is_empty();
         if held_out && due(settings.eval_steps) && self.state.progress.validated != Some(step) {
             match self.validate()? {
@@ -26,7 +27,7 @@ impl Trainer<'_> {
                 None => return Ok(Flow::Discard),
             }
         }
-        if due(settings.save_steps) || best || std::mem::take(&mut self.save) {
+        if due(settings.save_steps) || best || asked {
             self.checkpoint()?;
         }
         Ok(Flow::On)
