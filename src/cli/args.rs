@@ -40,6 +40,8 @@ pub enum Command {
     Data(Box<super::data::Args>),
     /// Base + adapter as a plain Hugging Face directory
     Merge(Box<super::merge::Args>),
+    /// Question-translation alignment: trains a LoRA adapter
+    Train(Box<super::train_args::Train>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
     /// List, show and check tasks

@@ -87,6 +87,23 @@ impl Console {
         }
     }
 
+    /// Shows a training run's steps and a line of its numbers.
+    pub fn training(&mut self, done: u64, total: u64, text: &str) {
+        if self.stage != "training" {
+            self.stage = "training".to_owned();
+            self.log("training");
+            if let Some(bar) = &self.bar {
+                bar.reset();
+                bar.set_style(steps());
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(text.to_owned());
+        }
+    }
+
     /// A sentence for the user, on stderr, unless `--quiet`.
     pub fn note(&mut self, sentence: &str) {
         self.log(sentence);
@@ -197,6 +214,11 @@ fn spinner() -> ProgressStyle {
 
 fn counter() -> ProgressStyle {
     ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} [{elapsed}, {eta} left]")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn steps() -> ProgressStyle {
+    ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

@@ -16,6 +16,9 @@ pub mod models;
 mod pca;
 mod prompts;
 mod tasks;
+mod train;
+mod train_args;
+mod train_said;
 mod values;
 
 use crate::error::{Error, Result};
@@ -59,6 +62,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Data(args)) => data::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }

@@ -14,6 +14,7 @@ pub mod load;
 mod pooled;
 pub mod protocol;
 pub mod resume;
+pub mod training;
 pub mod worker;
 
 pub use control::Cancel;

@@ -338,7 +338,7 @@ mod tests {
                             p * slope * f64::from(rows[v][r])
                         })
                         .sum();
-                    let got = f64::from(dx.row(r)[c]);
+                    let got = f64::from(row[c]);
                     assert!((got - want).abs() < 2e-5, "{vocabulary} {inp} {n}: {r},{c}: {got} for {want}");
                 }
             }
