@@ -87,6 +87,7 @@ pub enum Action {
     NextFilter,
     ToggleOrder,
     // training
+    ToggleWatch,
     OpenTrainingLog,
     ToggleSmoothing,
     ToggleLogScale,
@@ -209,6 +210,10 @@ pub static KEYS: &[Binding] = &[
     row(&["s"], A::ToggleSmoothing, "smooth", "Smooth the curve, or show it raw", TRAINING),
     row(&["o"], A::ToggleLogScale, "log scale", "Logarithmic or linear vertical axis", TRAINING),
     row(&["r"], A::ToggleRecent, "recent", "The whole run, or its most recent part", TRAINING),
+    row(&["b"], A::ToggleWatch, "watch", "Watch it align, frame by frame, or back to the run", TRAINING),
+    row(&["space"], A::Play, "", "Pause the run or go on with it; play the frames", TRAINING),
+    row(&["+", ">"], A::Faster, "", "Play the frames faster; a larger value", TRAINING),
+    row(&["-", "<"], A::Slower, "", "Play the frames slower; a smaller value", TRAINING),
     // Eval
     row(&["c"], A::Compute, "evaluate", "Evaluate what is chosen; what was answered before is kept", EVAL),
     row(&["enter"], A::Open, "open", "Open a language's items; open an item in the lens", EVAL),

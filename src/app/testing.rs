@@ -168,13 +168,9 @@ impl Bench {
             ],
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
             // The engine never gives a dropped adapter's number to another.
-            Command::Pca { .. }
-            | Command::DropAdapter { .. }
-            | Command::Shutdown
-            | Command::TrainPlan { .. }
-            | Command::Train { .. }
-            | Command::TrainControl { .. }
-            | Command::TrainWatch { .. } => Vec::new(),
+            Command::Pca { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
+            Command::TrainPlan { .. } | Command::Train { .. } => Vec::new(),
+            Command::TrainControl { .. } | Command::TrainWatch { .. } => Vec::new(),
         }
     }
 }

@@ -15,3 +15,4 @@ pub mod query;
 pub mod speed;
 pub mod trace;
 pub mod training;
+pub mod watch;

@@ -2,7 +2,9 @@
 
 use crate::app::action::Action;
 use crate::app::panes::trace::Trace;
-use crate::app::shared::{Cx, Pane, Shared};
+use crate::app::panes::watch::WatchState;
+use crate::app::shared::{Cx, Pane, PaneMouse, Shared};
+use crate::engine::protocol::{Event, JobId};
 use crate::train::log::{LogRecord, Update};
 use serde_json::json;
 use std::path::PathBuf;
@@ -39,9 +41,21 @@ pub enum RunState {
     Finished,
 }
 
+/// Which view of the pane is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrainingView {
+    /// The run and its curves.
+    #[default]
+    Run,
+    /// Lens and PCA as they were at each frame.
+    Watch,
+}
+
 /// State of the pane.
 #[derive(Debug, Default)]
 pub struct TrainingPane {
+    pub view: TrainingView,
+    pub watch: WatchState,
     /// The file that is read.
     pub path: Option<PathBuf>,
     loss: Trace,
@@ -150,6 +164,8 @@ impl TrainingPane {
             raw_only: self.raw_only,
             log_scale: self.log_scale,
             recent: self.recent,
+            view: self.view,
+            watch: std::mem::take(&mut self.watch),
             ..Self::default()
         };
     }
@@ -268,7 +284,17 @@ fn merge(last: &mut LogRecord, newer: &LogRecord) {
 }
 
 impl Pane for TrainingPane {
-    fn on_action(&mut self, action: Action, _cx: &mut Cx) -> bool {
+    fn on_action(&mut self, action: Action, cx: &mut Cx) -> bool {
+        if action == Action::ToggleWatch {
+            self.view = match self.view {
+                TrainingView::Run => TrainingView::Watch,
+                TrainingView::Watch => TrainingView::Run,
+            };
+            return true;
+        }
+        if self.view == TrainingView::Watch {
+            return self.watch.on_action(action, cx);
+        }
         match action {
             Action::NextMeasure => {
                 let there = self.metrics();
@@ -297,16 +323,60 @@ impl Pane for TrainingPane {
         }
     }
 
-    fn back(&mut self) -> bool {
-        self.cursor.take().is_some()
+    fn on_event(&mut self, event: &Event, cx: &mut Cx) {
+        self.watch.on_event(event, cx);
     }
 
-    fn copy_text(&self, _shared: &Shared) -> Option<String> {
+    fn on_query(&mut self, visible: bool, cx: &mut Cx) {
+        self.watch.on_query(visible && self.view == TrainingView::Watch, cx);
+    }
+
+    fn on_area(&mut self, width: u16, height: u16, cx: &mut Cx) {
+        self.watch.on_area(width, height, cx);
+    }
+
+    fn on_mouse(&mut self, mouse: PaneMouse, cx: &mut Cx) -> bool {
+        self.view == TrainingView::Watch && self.watch.on_mouse(mouse, cx)
+    }
+
+    fn on_tick(&mut self, cx: &mut Cx) {
+        if self.watch.animating() {
+            self.watch.on_tick(cx);
+        }
+    }
+
+    fn animating(&self) -> bool {
+        self.watch.animating()
+    }
+
+    fn job(&self) -> Option<JobId> {
+        None
+    }
+
+    fn back(&mut self) -> bool {
+        match self.view {
+            TrainingView::Run => self.cursor.take().is_some(),
+            TrainingView::Watch => {
+                if !self.watch.back() {
+                    self.view = TrainingView::Run;
+                }
+                true
+            }
+        }
+    }
+
+    fn copy_text(&self, shared: &Shared) -> Option<String> {
+        if self.view == TrainingView::Watch {
+            return self.watch.copy_text(shared);
+        }
         let (step, value) = self.reading().or_else(|| self.trace(self.metric).last())?;
         Some(format!("{step}\t{value}"))
     }
 
-    fn export(&self, _shared: &Shared) -> Option<serde_json::Value> {
+    fn export(&self, shared: &Shared) -> Option<serde_json::Value> {
+        if self.view == TrainingView::Watch {
+            return self.watch.export(shared);
+        }
         let path = self.path.as_ref()?;
         let points = |t: &Trace| json!(t.raw(false));
         Some(json!({

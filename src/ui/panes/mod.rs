@@ -20,6 +20,7 @@ pub mod query;
 pub mod shots;
 pub mod training;
 mod training_chart;
+pub mod watch;
 
 use super::text::{put, width};
 use ratatui::buffer::Buffer;

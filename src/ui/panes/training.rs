@@ -11,7 +11,8 @@
 //! ```
 
 use super::training_chart::{Chart, chart, name};
-use crate::app::panes::training::{Metric, RunState, TrainingPane};
+use super::watch;
+use crate::app::panes::training::{Metric, RunState, TrainingPane, TrainingView};
 use crate::app::{App, ThemeKind};
 use crate::ui::text::{self, duration};
 use crate::ui::theme::Theme;
@@ -25,6 +26,9 @@ use std::time::Duration;
 
 /// What the frame's title says after the pane's name.
 pub fn title(app: &App) -> String {
+    if app.training.view == TrainingView::Watch {
+        return watch::title(app);
+    }
     let Some(path) = app.training.path.as_ref().or(app.training_log.as_ref()) else { return String::new() };
     let mark = if app.theme == ThemeKind::Ascii { "..." } else { "…" };
     tail(path, 48, mark)
@@ -48,7 +52,10 @@ fn tail(path: &Path, columns: usize, mark: &str) -> String {
 }
 
 /// Draws the inside of the pane.
-pub fn render(buf: &mut Buffer, area: Rect, app: &App, _focused: bool, theme: &Theme) {
+pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Theme) {
+    if app.training.view == TrainingView::Watch {
+        return watch::render(buf, area, app, focused, theme);
+    }
     draw(buf, area, &app.training, app.training_log.as_deref(), app.now, theme);
 }
 
