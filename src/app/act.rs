@@ -1,5 +1,6 @@
 //! What each action does.
 
+use super::confirm::Leaving;
 use super::overlay::{Choice, Question};
 use super::panes::eval::Opened;
 use super::panes::query::{Source, next_style};
@@ -26,10 +27,7 @@ impl App {
     /// Actions of the program and the frame; true if it was one.
     fn act_program(&mut self, action: Action, effects: &mut Vec<Effect>) -> bool {
         match action {
-            Action::Quit | Action::ForceQuit => {
-                self.quitting = true;
-                effects.push(Effect::Quit);
-            }
+            Action::Quit | Action::ForceQuit => self.leave(Leaving::Quit, effects),
             Action::Suspend => effects.push(Effect::Suspend),
             Action::Redraw => effects.push(Effect::Redraw),
             Action::Help => self.overlay = Some(Overlay::Help { scroll: 0 }),
@@ -54,6 +52,7 @@ impl App {
             Action::ShowPca => self.show(PaneId::Pca, effects),
             Action::ShowTraining => self.show(PaneId::Training, effects),
             Action::ShowEval => self.show(PaneId::Eval, effects),
+            Action::StopRun => self.ask_to_stop(),
             Action::Copy => self.copy(effects),
             Action::Write => self.ask_file(),
             Action::OpenTrainingLog => {
@@ -144,10 +143,14 @@ impl App {
                 self.shared.adapters.iter_mut().for_each(|a| a.shown = on);
                 self.requery(effects);
             }
+            Action::Fetch if self.training.active().is_some() => self.leave(Leaving::Fetch, effects),
             Action::Fetch => {
                 if !self.fetch(effects) {
                     self.messages.info("There is nothing to fetch: m chooses a model.", self.now);
                 }
+            }
+            Action::Open | Action::Compute if self.focus == PaneId::Training => {
+                return self.use_result(action == Action::Compute, effects);
             }
             Action::Open if self.shared.model.is_none() && self.focus == PaneId::Lens => {
                 return self.fetch(effects);
@@ -158,7 +161,7 @@ impl App {
     }
 
     /// Fetches the offered model, or tries again; false if there is nothing to fetch.
-    fn fetch(&mut self, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn fetch(&mut self, effects: &mut Vec<Effect>) -> bool {
         if let Some(offer) = self.model.stage.offer() {
             self.messages.retract(&offer);
         }
@@ -248,7 +251,7 @@ impl App {
 
     /// Follows a training run's log.
     pub(super) fn follow_log(&mut self, path: PathBuf, effects: &mut Vec<Effect>) {
-        self.training.restart(path.clone());
+        self.training.follow(path.clone());
         self.training_log = Some(path.clone());
         effects.push(Effect::FollowLog(Some(path)));
     }

@@ -1,5 +1,6 @@
 //! What is done with an overlay's answer: a choice, a typed word, a completed path.
 
+use super::confirm::Leaving;
 use super::overlay::{Choice, Outcome, Question};
 use super::picker::{Entry, Picked};
 use super::*;
@@ -48,6 +49,10 @@ impl App {
             Outcome::Picked(Choice::Adapter, Picked::Removed(id)) => self.drop_adapter(&id, effects),
             Outcome::Picked(_, Picked::Removed(_)) => {}
             Outcome::Picked(choice, Picked::Chosen(id)) => self.chosen(choice, &id, effects),
+            Outcome::Confirmed(asked, answer) => {
+                self.overlay = None;
+                self.confirmed(asked, answer, effects);
+            }
             Outcome::Answered(what, text) => {
                 self.overlay = None;
                 self.answered(what, &text, effects);
@@ -70,7 +75,7 @@ impl App {
                 self.shared.item = id.parse().unwrap_or(0);
                 self.return_to_items(effects);
             }
-            Choice::Model => self.model.choose(id, effects),
+            Choice::Model => self.leave(Leaving::Model(id.to_owned()), effects),
             Choice::Palette => {
                 let Some(binding) = id.parse::<usize>().ok().and_then(|i| action::KEYS.get(i)) else {
                     return;
@@ -155,8 +160,10 @@ impl App {
     }
 
     /// Completions arrived for what was typed.
-    pub(super) fn complete(&mut self, typed: &str, found: Vec<String>) {
+    pub(super) fn complete(&mut self, typed: &str, found: Vec<String>, effects: &mut Vec<Effect>) {
         let common = common_prefix(&found);
+        let mut cx = Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects };
+        self.training.completed(typed, &found, &common, &mut cx);
         match &mut self.overlay {
             Some(Overlay::Picker(_, picker))
                 if picker.filter.text() == typed && common.len() > typed.len() =>

@@ -5,10 +5,12 @@ mod act;
 pub mod action;
 pub mod bundle;
 mod choose;
+pub mod confirm;
 pub mod editor;
 pub mod fuzzy;
 pub mod keys;
 pub mod layout;
+mod leave;
 pub mod library;
 pub mod messages;
 pub mod model;
@@ -18,6 +20,8 @@ pub mod picker;
 pub mod shared;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+pub mod testing_train;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -148,6 +152,10 @@ pub struct App {
     pub jobs: Jobs,
     /// The training log that is followed.
     pub training_log: Option<PathBuf>,
+    /// What is done once the run, asked to stop, has ended.
+    pub leaving: Option<confirm::Leaving>,
+    /// The adapter that is evaluated once it is loaded.
+    evaluate: Option<PathBuf>,
     quitting: bool,
     /// Inner sizes that the panes were told.
     areas: std::collections::BTreeMap<PaneId, (u16, u16)>,
@@ -191,6 +199,8 @@ impl App {
             now: Duration::ZERO,
             jobs: Jobs::default(),
             training_log: None,
+            leaving: None,
+            evaluate: None,
             quitting: false,
             areas: std::collections::BTreeMap::new(),
         };
@@ -240,6 +250,7 @@ impl App {
     /// When the app wants a `Tick`, since the start; `None` if it waits for nothing.
     pub fn wake(&self) -> Option<Duration> {
         let busy = !self.model.works.is_empty() || self.lens.animating() || self.model.job().is_some();
+        let busy = busy || self.training.active().is_some_and(|r| r.waits());
         let frame = busy.then(|| self.now + Duration::from_millis(100));
         let animated = PaneId::ALL.iter().any(|p| *p != PaneId::Lens && self.pane(*p).animating());
         let animation = animated.then(|| self.now + Duration::from_millis(50));

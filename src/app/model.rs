@@ -215,6 +215,16 @@ impl ModelState {
         }
     }
 
+    /// The model that will take the place of the one in use as soon as it can.
+    pub fn coming(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Looking { name } | Stage::Fetching { name, .. } | Stage::Loading { name, .. } => {
+                Some(name.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The work to show: the newest.
     pub fn work(&self) -> Option<&Work> {
         self.works.last()
@@ -351,6 +361,7 @@ impl ModelState {
             | Event::PcaReady { job, complete: true, .. }
             | Event::EvalDone { job, .. }
             | Event::PullDone { job, .. }
+            | Event::TrainDone { job, .. }
             | Event::Failed { job, .. }
             | Event::Cancelled { job } => *job,
             _ => return,

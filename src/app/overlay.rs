@@ -1,5 +1,6 @@
 //! What can lie over the panes: help, pickers, the palette, a question.
 
+use super::confirm::{Answer, Asked, Confirm};
 use super::editor::{Edit, Editor};
 use super::keys::{Key, KeyInput};
 use super::layout::Area;
@@ -29,9 +30,17 @@ pub enum Question {
 /// The overlay on screen.
 #[derive(Clone, Debug)]
 pub enum Overlay {
-    Help { scroll: usize },
+    Help {
+        scroll: usize,
+    },
     Picker(Choice, Box<Picker>),
-    Ask { what: Question, field: Editor, candidates: Vec<String> },
+    Ask {
+        what: Question,
+        field: Editor,
+        candidates: Vec<String>,
+    },
+    /// A decision about the training run that goes on.
+    Confirm(Confirm),
 }
 
 /// What a key in an overlay leads to.
@@ -41,6 +50,7 @@ pub enum Outcome {
     Close,
     Picked(Choice, Picked),
     Answered(Question, String),
+    Confirmed(Asked, Answer),
     Complete(String),
 }
 
@@ -92,6 +102,10 @@ impl Overlay {
                 Outcome::Stay
             }
             Self::Picker(choice, picker) => Outcome::Picked(*choice, picker.key(key)),
+            Self::Confirm(confirm) => match confirm.key(key) {
+                Some(answer) => Outcome::Confirmed(confirm.asked.clone(), answer),
+                None => Outcome::Stay,
+            },
             Self::Ask { what, field, candidates } => match key.key {
                 Key::Esc => Outcome::Close,
                 Key::Enter => Outcome::Answered(*what, field.text().trim().to_owned()),
@@ -109,7 +123,7 @@ impl Overlay {
     /// Pasted text.
     pub fn paste(&mut self, text: &str) {
         match self {
-            Self::Help { .. } => {}
+            Self::Help { .. } | Self::Confirm(_) => {}
             Self::Picker(_, picker) => picker.paste(text),
             Self::Ask { field, .. } => field.insert(text.trim_end_matches(['\r', '\n'])),
         }
@@ -121,6 +135,7 @@ impl Overlay {
         let (width, height) = match self {
             Self::Help { .. } => (88, size.1.saturating_sub(4)),
             Self::Picker(_, picker) => (84, (picker.entries.len() as u16).clamp(6, 24) + 6),
+            Self::Confirm(confirm) => (68, confirm.options.len() as u16 + 6),
             Self::Ask { candidates, .. } => (84, 6 + (candidates.len() as u16).min(8)),
         };
         screen.centred(width.min(size.0.saturating_sub(4)), height.min(size.1.saturating_sub(2)))

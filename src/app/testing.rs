@@ -19,6 +19,8 @@ pub struct Bench {
     pub effects: Vec<Effect>,
     /// Events to hold back: what the engine has answered but the app has not seen.
     pub held: Vec<Event>,
+    /// What the engine was asked.
+    pub sent: Vec<Command>,
     /// While true, answers go to `held`.
     pub hold: bool,
     adapters: usize,
@@ -45,6 +47,7 @@ impl Bench {
             clock: Duration::ZERO,
             effects: Vec::new(),
             held: Vec::new(),
+            sent: Vec::new(),
             hold: false,
             adapters: 0,
         };
@@ -107,6 +110,7 @@ impl Bench {
                 continue;
             };
             let events = self.answer(&command);
+            self.sent.push(command);
             if self.hold {
                 self.held.extend(events);
             } else {
@@ -169,8 +173,13 @@ impl Bench {
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
             // The engine never gives a dropped adapter's number to another.
             Command::Pca { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
-            Command::TrainPlan { .. } | Command::Train { .. } => Vec::new(),
-            Command::TrainControl { .. } | Command::TrainWatch { .. } => Vec::new(),
+            Command::TrainPlan { .. }
+            | Command::Train { .. }
+            | Command::TrainControl { .. }
+            | Command::TrainWatch { .. } => {
+                let done = self.app.training.run.as_ref().and_then(|r| r.step).map_or(0, |s| s.step);
+                super::testing_train::answer(command, done)
+            }
         }
     }
 }

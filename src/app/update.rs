@@ -14,7 +14,7 @@ impl App {
         self.messages.expire(now);
         match msg {
             Msg::Key(key) => self.on_key(key, &mut effects),
-            Msg::Paste(text) => self.on_paste(&text),
+            Msg::Paste(text) => self.on_paste(&text, &mut effects),
             Msg::Mouse { x, y, kind } => self.on_mouse(x, y, kind, &mut effects),
             Msg::Resize { width, height } => self.size = (width, height),
             Msg::Engine(event) => self.on_engine(&event, &mut effects),
@@ -39,10 +39,13 @@ impl App {
                 self.refresh_pickers();
             }
             Msg::Catalogue(Err(message)) => self.messages.error(message),
-            Msg::Completions { typed, candidates } => self.complete(&typed, candidates),
+            Msg::Completions { typed, candidates } => {
+                self.complete(&typed, candidates, &mut effects);
+            }
             Msg::Saved(Ok(path)) => self.messages.info(format!("Written to {}.", path.display()), now),
             Msg::Saved(Err(message)) => self.messages.error(message),
         }
+        self.training.coming = self.model.coming();
         if self.query.due(now) {
             self.requery(&mut effects);
         }
@@ -84,7 +87,7 @@ impl App {
 
     fn on_key(&mut self, key: KeyInput, effects: &mut Vec<Effect>) {
         if key == KeyInput::ctrl('c') {
-            return self.act(Action::ForceQuit, effects);
+            return self.force_quit(effects);
         }
         if key == KeyInput::ctrl('z') {
             return self.act(Action::Suspend, effects);
@@ -99,9 +102,17 @@ impl App {
             self.on_overlay(outcome, effects);
         } else if self.query.editing && self.edit_key(key, effects) {
             // Taken by the prompt.
+        } else if self.form_key(key, effects) {
+            // Taken by a line of the training form.
         } else if let Some(binding) = action::lookup(key, self.focus) {
             self.act(binding.action, effects);
         }
+    }
+
+    /// A key while a line of the training form is typed; false if none is.
+    fn form_key(&mut self, key: KeyInput, effects: &mut Vec<Effect>) -> bool {
+        let mut cx = Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects };
+        self.focus == PaneId::Training && self.training.shows_form() && self.training.type_key(key, &mut cx)
     }
 
     /// A key while the prompt is edited; false if it means something else.
@@ -125,9 +136,14 @@ impl App {
         }
     }
 
-    fn on_paste(&mut self, text: &str) {
+    fn on_paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        let form = self.focus == PaneId::Training && self.training.form.typing.is_some();
         match &mut self.overlay {
             Some(overlay) => overlay.paste(text),
+            None if form && self.training.shows_form() => {
+                let mut cx = Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects };
+                self.training.paste(text, &mut cx);
+            }
             None => {
                 self.query.paste(text, self.now);
                 if !self.query.editing {
@@ -202,14 +218,18 @@ impl App {
         if let Event::Note { sentence, .. } = event {
             self.messages.warn(sentence.clone());
         }
-        let change = self.model.on_event(
-            event,
-            self.now,
-            &mut self.shared,
-            &mut self.jobs,
-            &mut self.messages,
-            effects,
-        );
+        let change = match self.training.owns(event) {
+            // The training pane shows its own progress.
+            true => Change::Nothing,
+            false => self.model.on_event(
+                event,
+                self.now,
+                &mut self.shared,
+                &mut self.jobs,
+                &mut self.messages,
+                effects,
+            ),
+        };
         if change == Change::Model {
             self.lens.clear();
         }
@@ -220,6 +240,8 @@ impl App {
         if change != Change::Nothing && !(change == Change::Adapters && self.model.awaits_adapters()) {
             self.requery(effects);
         }
+        self.after_run(effects);
+        self.after_adapter(event, effects);
         self.refresh_pickers();
     }
 

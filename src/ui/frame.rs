@@ -7,6 +7,7 @@ use crate::app::layout::tab_spans;
 use crate::app::messages::Level;
 use crate::app::model::{Stage, Work};
 use crate::app::panes::query::Source;
+use crate::app::panes::training::TrainingView;
 use crate::app::{App, text::duration};
 use crate::engine::protocol::Style as Output;
 use ratatui::buffer::Buffer;
@@ -23,8 +24,17 @@ pub fn header(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
     let (live, live_style) = live_sign(app, theme);
     let mut right = area.right().saturating_sub(1);
     right = put_before(buf, area, right, &live, live_style);
-    if let Some(work) = app.model.work() {
+    if let Some(words) = super::panes::training::status(app) {
+        right = put_before(buf, area, right.saturating_sub(2), &words, theme.good());
+        if app.model.work().is_some() && area.width >= 110 {
+            right = right.saturating_sub(1);
+        }
+    }
+    let work = app.model.work().filter(|_| area.width >= 110 || app.training.active().is_none());
+    if let Some(work) = work {
         right = job(buf, area, right.saturating_sub(2), work, app, theme);
+    } else if app.training.active().is_some() {
+        // The run's own words stand there.
     } else if app.lens.job.is_some() {
         let (done, count) = (app.lens.done(), app.lens.count(&app.shared));
         right = put_before(buf, area, right.saturating_sub(2), &format!("layer {done}/{count}"), theme.dim());
@@ -257,6 +267,14 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
             own("Tab", "next pane"),
         ];
     }
+    if app.focus == PaneId::Training && app.training.shows_form() && app.training.form.typing.is_some() {
+        let paths = app.training.form.typing.as_ref().is_some_and(|t| t.field.takes_paths());
+        let complete = paths.then(|| own("Tab", "completes a path"));
+        return [own("Enter", "takes it"), own("Esc", "leaves it as it was")]
+            .into_iter()
+            .chain(complete)
+            .collect();
+    }
     let pane = app.focus;
     let bound = action::bindings(pane).filter(|b| !b.hint.is_empty() && matters(app, b));
     let (mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) =
@@ -292,6 +310,7 @@ fn matters(app: &App, b: &action::Binding) -> bool {
         (action::Where::Pane(PaneId::Lens), Action::ToggleDifference) => app.shared.compares(),
         (action::Where::Pane(PaneId::Lens), Action::NextRun) => app.shared.runs().len() > 2,
         (action::Where::Pane(PaneId::Eval), action) => model && eval_matters(app, action),
+        (action::Where::Pane(PaneId::Training), action) => training_matters(app, action),
         (action::Where::Pane(PaneId::Lens | PaneId::Grid | PaneId::Pca), _) => model,
         (_, Action::Zoom) => app.layout().is_some_and(|l| l.panes.len() > 1) || app.zoomed,
         _ => true,
@@ -309,6 +328,23 @@ fn eval_matters(app: &App, action: Action) -> bool {
         Action::NextRun => app.eval.other().is_some(),
         Action::NextMeasure | Action::ToggleOrder => table && !open,
         _ => !open,
+    }
+}
+
+/// The same in the training pane: what its form, its run or its curves can do.
+fn training_matters(app: &App, action: Action) -> bool {
+    let pane = &app.training;
+    let (form, active) = (pane.shows_form(), pane.active().is_some());
+    let watch = pane.view == TrainingView::Watch;
+    match action {
+        Action::ToggleWatch => watch || pane.run.is_some(),
+        Action::OpenTrainingLog => !watch,
+        Action::StopRun | Action::SaveRun => active,
+        Action::Compute | Action::Open => form && !active || pane.result().is_some(),
+        Action::Play => active && !form,
+        Action::NextSheet => !watch && (pane.run.is_some() || pane.log.path.is_some()),
+        Action::NextPreset | Action::ToggleLanguages => form,
+        _ => !form && !watch && pane.curves().records > 0,
     }
 }
 

@@ -5,6 +5,7 @@ use super::text::{self, ellipsize, fit, put, put_right, width};
 use super::theme::Theme;
 use super::view::{border, rect};
 use crate::app::action::{self, Where};
+use crate::app::confirm::Confirm;
 use crate::app::layout::scroll;
 use crate::app::overlay::{Overlay, Question, picker_rows};
 use crate::app::picker::{Entry, Picker};
@@ -26,6 +27,11 @@ pub fn render(buf: &mut Buffer, overlay: &Overlay, app: &App, theme: &Theme) -> 
             let inner = window(buf, area, &p.title, theme);
             let rows = usize::from(picker_rows(overlay.area(app.size)));
             Some(picker(buf, inner, p, rows, theme))
+        }
+        Overlay::Confirm(c) => {
+            let inner = window(buf, area, &c.title, theme);
+            confirm(buf, inner, c, theme);
+            None
         }
         Overlay::Ask { what, field, candidates } => {
             let inner = window(buf, area, what.title(), theme);
@@ -150,6 +156,28 @@ fn ask(
     cursor
 }
 
+fn confirm(buf: &mut Buffer, area: Rect, c: &Confirm, theme: &Theme) {
+    let cells = usize::from(area.width);
+    let fact = text::harmless(&c.fact);
+    for (i, row) in crate::app::text::rows(&fact, cells).into_iter().take(2).enumerate() {
+        put(buf, area, area.x, area.y + i as u16, fact[row].trim_end(), theme.dim());
+    }
+    for (i, option) in c.options.iter().enumerate() {
+        let row = Rect { y: area.y + 3 + i as u16, height: 1, ..area }.intersection(area);
+        if row.is_empty() {
+            return;
+        }
+        let chosen = i == c.selected;
+        if chosen {
+            buf.set_style(row, theme.selection());
+        }
+        put(buf, row, row.x, row.y, if chosen { theme.glyphs.selected } else { " " }, theme.accent());
+        let x = put(buf, row, row.x + 2, row.y, &option.key.to_string(), theme.key());
+        let words = ellipsize(&option.words, cells.saturating_sub(6), theme.glyphs.ascii);
+        put(buf, row, x + 2, row.y, &text::harmless(&words), theme.text());
+    }
+}
+
 /// The help for the focused pane: what it shows, its own keys, then the general ones in two columns.
 fn help(buf: &mut Buffer, area: Rect, scroll: usize, app: &App, theme: &Theme) {
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -216,7 +244,11 @@ fn about(app: &App) -> &'static str {
             "The items' mean states in several languages, projected together on two axes: where the languages \
              lie on each other, the model represents their meaning alike."
         }
-        P::Training => "A training run's files, followed while they are being written.",
+        P::Training => {
+            "Question-translation alignment: the model learns to put the task's questions from the source languages \
+             into the target, by a LoRA adapter; it never sees an answer. A run goes on in the background while every \
+             other pane stays in use. The followed log may be any run's, also of LLaMA-Factory or Hugging Face."
+        }
         P::Eval => {
             "How many of the task's items each run answers rightly, language by language. calibrated: the accuracy \
              after each label's scores are divided by their mean over queries without content; AUC: of the \

@@ -70,7 +70,7 @@ fn pane_with_frame(
         PaneId::Lens => panes::lens::render(buf, inner, app, focused, theme),
         PaneId::Grid => panes::grid::render(buf, inner, app, focused, theme),
         PaneId::Pca => panes::pca::render(buf, inner, app, focused, theme),
-        PaneId::Training => panes::training::render(buf, inner, app, focused, theme),
+        PaneId::Training => return panes::training::render(buf, inner, app, focused, theme),
         PaneId::Eval => panes::eval::render(buf, inner, app, focused, theme),
     }
     None

@@ -27,6 +27,11 @@ impl Chosen {
         Self(LANGUAGES.iter().map(|l| l.code.to_owned()).collect())
     }
 
+    /// These languages.
+    pub fn of(codes: &[&str]) -> Self {
+        Self(codes.iter().map(|c| (*c).to_owned()).collect())
+    }
+
     /// Whether a language is chosen.
     pub fn has(&self, code: &str) -> bool {
         self.0.iter().any(|c| c == code)

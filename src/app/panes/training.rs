@@ -1,286 +1,217 @@
-//! A training run's curves, from what its log says.
+//! The training pane: the form of a run, the run with its curves, a followed log, and the watch.
 
+use super::training_curves::Curves;
+use super::training_form::{Form, RUNS};
+use super::training_run::{Ending, Phase, Run, job_of};
 use crate::app::action::Action;
-use crate::app::panes::trace::Trace;
+use crate::app::messages::Level;
 use crate::app::panes::watch::WatchState;
-use crate::app::shared::{Cx, Pane, PaneMouse, Shared};
-use crate::engine::protocol::{Event, JobId};
-use crate::train::log::{LogRecord, Update};
-use serde_json::json;
-use std::path::PathBuf;
+use crate::app::shared::{Cx, Effect, Pane, PaneMouse, Shared};
+use crate::engine::protocol::*;
+use crate::train::log::Update;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A run that has not written for this long, and for ten times its usual pace, is called stalled.
-const STALLED_AFTER: f64 = 60.0;
-
-/// What a curve shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Metric {
-    /// Training loss; the evaluation loss is drawn into the same plot.
-    #[default]
-    Loss,
-    LearningRate,
-    /// Tokens a second, or steps a second where the log does not count tokens.
-    Speed,
-    GradNorm,
-}
-
-impl Metric {
-    /// All of them, in the order they are switched through.
-    pub const ALL: [Self; 4] = [Self::Loss, Self::LearningRate, Self::Speed, Self::GradNorm];
-}
-
-/// What the run is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RunState {
-    /// No record has arrived.
-    Waiting,
-    Running,
-    /// Nothing new for so many seconds.
-    Stalled(f64),
-    Finished,
-}
+/// The form is asked about when it has not changed for so long.
+const DEBOUNCE: Duration = Duration::from_millis(400);
 
 /// Which view of the pane is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrainingView {
-    /// The run and its curves.
+    /// The form, the run or the log: see [`Sheet`].
     #[default]
     Run,
     /// Lens and PCA as they were at each frame.
     Watch,
 }
 
+/// What the first view shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sheet {
+    /// The form of a new run.
+    #[default]
+    Form,
+    /// The run of this program, going on or ended.
+    Run,
+    /// The run whose files are followed.
+    Log,
+}
+
+/// What the engine is asked about the form.
+#[derive(Clone, Debug)]
+pub struct Planning {
+    job: JobId,
+    request: TrainRequest,
+    /// Why it cannot be a new run; it is asked whether it can be resumed.
+    refused: Option<String>,
+}
+
 /// State of the pane.
 #[derive(Debug, Default)]
 pub struct TrainingPane {
     pub view: TrainingView,
+    pub sheet: Sheet,
     pub watch: WatchState,
-    /// The file that is read.
-    pub path: Option<PathBuf>,
-    loss: Trace,
-    eval_loss: Trace,
-    lr: Trace,
-    speed: Trace,
-    grad_norm: Trace,
-    /// Each value as last given.
-    pub last: LogRecord,
-    /// Records taken in.
-    pub records: u64,
-    /// Damaged lines, and the last of them: its number and why.
-    pub damaged: u64,
-    pub damage: Option<(u64, String)>,
-    /// Losses that were NaN or infinite.
-    pub not_finite: u64,
-    /// What is waited for, while there is no file.
-    pub waiting: Option<String>,
-    pub error: Option<String>,
-    /// The file's age when its status was told, and when that was.
-    told: Option<(f64, Duration)>,
-    /// Bytes read and bytes there are.
-    pub progress: (u64, u64),
-    /// Elapsed time and step of the record before, for the pace.
-    before: Option<(f64, f64)>,
-    /// Seconds between the last two records, by the log's own clock.
-    pace: Option<f64>,
-    /// Steps went backwards: the run was resumed so many times.
-    pub resumed: u32,
-    pub metric: Metric,
-    /// Raw curves only.
-    pub raw_only: bool,
-    pub log_scale: bool,
-    pub recent: bool,
-    /// Steps by which the reading cursor lies before the end; `None`: no cursor.
-    pub cursor: Option<f64>,
+    pub form: Form,
+    pub run: Option<Run>,
+    /// The run's curves.
+    pub live: Curves,
+    /// The followed log's curves.
+    pub log: Curves,
+    pub planning: Option<Planning>,
+    /// The request that the last plan was asked for with.
+    planned: Option<TrainRequest>,
+    /// Why no run can start at the moment, for the form's foot.
+    pub refusal: Option<String>,
+    /// A model that is on its way: a run would end when it comes.
+    pub coming: Option<String>,
+    /// Something to tell, wherever the user looks.
+    pub news: Option<(Level, String)>,
+    /// The run's end was not seen yet.
+    pub unseen: bool,
+    pub(super) area: (u16, u16),
 }
 
 impl TrainingPane {
-    /// The points of a metric.
-    pub fn trace(&self, metric: Metric) -> &Trace {
-        match metric {
-            Metric::Loss => &self.loss,
-            Metric::LearningRate => &self.lr,
-            Metric::Speed => &self.speed,
-            Metric::GradNorm => &self.grad_norm,
+    /// The curves on screen.
+    pub fn curves(&self) -> &Curves {
+        if self.sheet == Sheet::Log { &self.log } else { &self.live }
+    }
+
+    pub(super) fn curves_mut(&mut self) -> &mut Curves {
+        if self.sheet == Sheet::Log { &mut self.log } else { &mut self.live }
+    }
+
+    /// The run that goes on.
+    pub fn active(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|r| r.active())
+    }
+
+    /// Whether an event is about a run or a plan of this pane.
+    pub fn owns(&self, event: &Event) -> bool {
+        let job = job_of(event);
+        job.is_some()
+            && (job == self.planning.as_ref().map(|p| p.job) || job == self.run.as_ref().map(|r| r.job))
+    }
+
+    /// Whether the form is the thing on screen.
+    pub fn shows_form(&self) -> bool {
+        self.view == TrainingView::Run && self.sheet == Sheet::Form
+    }
+
+    /// The adapter of a run that has ended, while its sheet is on screen.
+    pub fn result(&self) -> Option<&Path> {
+        let shown = self.view == TrainingView::Run && self.sheet == Sheet::Run;
+        self.run.as_ref().filter(|_| shown)?.adapter()
+    }
+
+    /// Follows another log.
+    pub fn follow(&mut self, path: PathBuf) {
+        self.log.restart(path);
+        (self.view, self.sheet) = (TrainingView::Run, Sheet::Log);
+    }
+
+    /// The sheets that there are.
+    fn sheets(&self) -> Vec<Sheet> {
+        let run = self.run.is_some().then_some(Sheet::Run);
+        let log = self.log.path.is_some().then_some(Sheet::Log);
+        [Some(Sheet::Form), run, log].into_iter().flatten().collect()
+    }
+
+    pub(super) fn turn(&mut self) {
+        let sheets = self.sheets();
+        let at = sheets.iter().position(|s| *s == self.sheet).map_or(0, |i| i + 1);
+        self.sheet = sheets[at % sheets.len()];
+    }
+
+    /// The form has changed, or what it depends on.
+    pub(super) fn changed(&mut self, cx: &Cx) {
+        self.form.changed = Some(cx.now);
+        (self.form.plan, self.form.resumes, self.refusal) = (None, false, None);
+        (self.planning, self.planned) = (None, None);
+    }
+
+    /// Asks for a plan of what stands in the form, where one can be made.
+    fn plan(&mut self, cx: &mut Cx) {
+        self.form.changed = None;
+        if cx.shared.model.is_none() || self.active().is_some() {
+            return;
         }
+        let Ok(request) = self.form.request(cx.shared) else { return };
+        self.planned = Some(request.clone());
+        self.ask(request, None, cx);
     }
 
-    /// The evaluation loss.
-    pub fn eval_loss(&self) -> &Trace {
-        &self.eval_loss
+    fn ask(&mut self, mut request: TrainRequest, refused: Option<String>, cx: &mut Cx) {
+        let job = cx.jobs.issue();
+        request.resume = refused.is_some();
+        self.planning = Some(Planning { job, request: request.clone(), refused });
+        cx.send(Command::TrainPlan { job, request });
     }
 
-    /// Metrics that the log has values of.
-    pub fn metrics(&self) -> Vec<Metric> {
-        Metric::ALL.into_iter().filter(|m| self.trace(*m).count() > 0).collect()
-    }
-
-    /// True where speeds are tokens a second, false where steps.
-    pub fn in_tokens(&self) -> bool {
-        self.last.throughput.is_some()
-    }
-
-    /// Seconds since the file was last written.
-    pub fn age(&self, now: Duration) -> Option<f64> {
-        self.told.map(|(age, at)| age + now.saturating_sub(at).as_secs_f64())
-    }
-
-    /// Share of the run that is done, 0..=1.
-    pub fn done(&self) -> Option<f64> {
-        let by_steps =
-            self.last.step.zip(self.last.total_steps).filter(|(_, t)| *t > 0.0).map(|(s, t)| s / t);
-        by_steps.or(self.last.percentage.map(|p| p / 100.0)).map(|d| d.clamp(0.0, 1.0))
-    }
-
-    /// What the run is doing at `now`.
-    pub fn state(&self, now: Duration) -> RunState {
-        let age = self.age(now).unwrap_or(0.0);
-        if self.records == 0 {
-            RunState::Waiting
-        } else if self.done() == Some(1.0) || self.last.train_runtime_s.is_some() {
-            RunState::Finished
-        } else if age > STALLED_AFTER.max(10.0 * self.pace.unwrap_or(0.0)) {
-            RunState::Stalled(age)
-        } else {
-            RunState::Running
-        }
-    }
-
-    /// Seconds left at `now`: as the log says, less what has passed since; else by the pace so far.
-    pub fn left(&self, now: Duration) -> Option<f64> {
-        let by_pace = || {
-            let (done, elapsed) = (self.done().filter(|d| *d > 0.0)?, self.last.elapsed_s?);
-            Some(elapsed * (1.0 - done) / done)
-        };
-        let left = self.last.remaining_s.or_else(by_pace)?;
-        Some((left - self.age(now).unwrap_or(0.0)).max(0.0))
-    }
-
-    /// Forgets the run shown: another one is followed now. The view's settings stay.
-    pub fn restart(&mut self, path: PathBuf) {
-        *self = Self {
-            path: Some(path),
-            metric: self.metric,
-            raw_only: self.raw_only,
-            log_scale: self.log_scale,
-            recent: self.recent,
-            view: self.view,
-            watch: std::mem::take(&mut self.watch),
-            ..Self::default()
-        };
-    }
-
-    fn take(&mut self, record: &LogRecord) {
-        self.records += 1;
-        let before = self.last.step;
-        let step = record.step.unwrap_or(self.records as f64);
-        if record.step.zip(before).is_some_and(|(now, before)| now < before) {
-            self.resumed += 1;
-            self.last.train_runtime_s = None;
-            self.before = None;
-            for trace in
-                [&mut self.loss, &mut self.eval_loss, &mut self.lr, &mut self.speed, &mut self.grad_norm]
-            {
-                trace.push(step, f64::NAN);
+    fn on_plan(&mut self, event: &Event, cx: &mut Cx) {
+        let Some(planning) = self.planning.take_if(|p| Some(p.job) == job_of(event)) else { return };
+        match event {
+            Event::TrainPlanned { plan, .. } => {
+                self.form.last_total = Some(plan.total_steps).filter(|t| *t > 0);
+                match planning.refused {
+                    // A run that has ended is none to go on with.
+                    Some(refused) if plan.done_steps >= plan.total_steps => {
+                        self.form.plan = Some(Err(refused))
+                    }
+                    refused => {
+                        self.form.resumes = refused.is_some();
+                        self.form.plan = Some(Ok(plan.clone()));
+                    }
+                }
             }
-        }
-        merge(&mut self.last, record);
-        self.not_finite += u64::from(record.loss.is_some_and(|l| !l.is_finite()));
-        let values = [
-            (&mut self.loss, record.loss),
-            (&mut self.eval_loss, record.eval_loss),
-            (&mut self.lr, record.lr),
-            (&mut self.grad_norm, record.grad_norm),
-        ];
-        for (trace, value) in values {
-            if let Some(value) = value {
-                trace.push(step, value);
-            }
-        }
-        let measured = self.measure_pace(record);
-        if let Some(speed) = record.throughput.or(measured.filter(|_| !self.in_tokens())) {
-            self.speed.push(step, speed);
+            Event::Failed { message, .. } => match planning.refused {
+                Some(refused) => self.form.plan = Some(Err(refused)),
+                // The directory may hold a run that was interrupted.
+                None => self.ask(planning.request, Some(message.clone()), cx),
+            },
+            Event::Cancelled { .. } => {}
+            _ => self.planning = Some(planning),
         }
     }
 
-    /// Notes the time between records; returns the steps a second since the one before.
-    fn measure_pace(&mut self, record: &LogRecord) -> Option<f64> {
-        let (elapsed, step) = (record.elapsed_s?, record.step?);
-        let before = self.before.replace((elapsed, step));
-        let (seconds, steps) = before.map(|(e, s)| (elapsed - e, step - s))?;
-        if seconds <= 0.0 {
-            return None;
+    fn on_run(&mut self, event: &Event, cx: &mut Cx) {
+        let Some(run) = self.run.as_mut().filter(|r| r.owns(event)) else { return };
+        let was = run.active();
+        if let Some(record) = run.on_event(event, cx.now) {
+            self.live.take(&record);
         }
-        self.pace = Some(seconds);
-        (steps > 0.0).then_some(steps / seconds)
-    }
-
-    fn update(&mut self, update: &Update, now: Duration) {
-        match update {
-            Update::Restarted { path } => self.restart(path.clone()),
-            Update::Record(record) => self.take(record),
-            Update::Damaged { line, reason } => {
-                self.damaged += 1;
-                self.damage = Some((*line, reason.clone()));
-            }
-            Update::Waiting { what } => self.waiting = Some(what.clone()),
-            Update::Status { age_s, read, size } => {
-                self.told = Some((*age_s, now));
-                self.progress = (*read, *size);
-                self.waiting = None;
-            }
+        if let Event::TrainStarted { plan, .. } = event {
+            self.form.take_name(&plan.out);
         }
-    }
-
-    /// Moves the reading cursor by a share of the run shown.
-    fn move_cursor(&mut self, by: f64) {
-        let trace = self.trace(self.metric);
-        let points = trace.raw(self.recent);
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-        let span = last.0 - first.0;
-        let at = self.cursor.unwrap_or(0.0) - by * span;
-        self.cursor = (at > 0.0 || by < 0.0).then(|| at.clamp(0.0, span));
-    }
-
-    /// The point of the shown metric nearest to the cursor.
-    pub fn reading(&self) -> Option<(f64, f64)> {
-        let points = self.trace(self.metric).raw(self.recent);
-        let at = points.last()?.0 - self.cursor?;
-        let finite = points.into_iter().filter(|p| p.1.is_finite());
-        finite.min_by(|a, b| (a.0 - at).abs().total_cmp(&(b.0 - at).abs()))
+        if was && !run.active() {
+            self.news = Some(news(run));
+            self.unseen = true;
+            self.changed(cx);
+            list_runs(cx);
+        }
     }
 }
 
-/// Overwrites what the newer record gives.
-fn merge(last: &mut LogRecord, newer: &LogRecord) {
-    let LogRecord {
-        step,
-        total_steps,
-        loss,
-        eval_loss,
-        lr,
-        epoch,
-        percentage,
-        elapsed_s,
-        remaining_s,
-        throughput,
-        total_tokens,
-        grad_norm,
-        train_runtime_s,
-    } = *newer;
-    last.step = step.or(last.step);
-    last.total_steps = total_steps.or(last.total_steps);
-    last.loss = loss.or(last.loss);
-    last.eval_loss = eval_loss.or(last.eval_loss);
-    last.lr = lr.or(last.lr);
-    last.epoch = epoch.or(last.epoch);
-    last.percentage = percentage.or(last.percentage);
-    last.elapsed_s = elapsed_s.or(last.elapsed_s);
-    last.remaining_s = remaining_s.or(last.remaining_s);
-    last.throughput = throughput.or(last.throughput);
-    last.total_tokens = total_tokens.or(last.total_tokens);
-    last.grad_norm = grad_norm.or(last.grad_norm);
-    last.train_runtime_s = train_runtime_s.or(last.train_runtime_s);
+/// What a run's end is told as.
+fn news(run: &Run) -> (Level, String) {
+    let out = run.out().display();
+    match &run.phase {
+        Phase::Ended(Ending::Failed(message)) => (Level::Error, message.clone()),
+        Phase::Ended(Ending::Done(o)) if o.end == TrainEnd::Discarded => {
+            (Level::Info, "The run was discarded; what it had written is removed.".into())
+        }
+        Phase::Ended(Ending::Done(o)) => {
+            let word = if o.end == TrainEnd::Stopped { "stopped" } else { "finished" };
+            (Level::Info, format!("Training {word} after {} steps: the adapter is in {out}.", o.steps))
+        }
+        _ => (Level::Info, "The run was stopped.".into()),
+    }
+}
+
+/// Asks what directories of runs there are, so that a new one gets a name of its own.
+fn list_runs(cx: &mut Cx) {
+    cx.effects.push(Effect::Complete(RUNS.to_owned()));
 }
 
 impl Pane for TrainingPane {
@@ -292,98 +223,97 @@ impl Pane for TrainingPane {
             };
             return true;
         }
-        if self.view == TrainingView::Watch {
-            return self.watch.on_action(action, cx);
-        }
-        match action {
-            Action::NextMeasure => {
-                let there = self.metrics();
-                let at = there.iter().position(|m| *m == self.metric).map_or(0, |i| i + 1);
-                self.metric = there.get(at % there.len().max(1)).copied().unwrap_or_default();
-            }
-            Action::ToggleSmoothing => self.raw_only = !self.raw_only,
-            Action::ToggleLogScale => self.log_scale = !self.log_scale,
-            Action::ToggleRecent => self.recent = !self.recent,
-            Action::Left => self.move_cursor(-0.02),
-            Action::Right => self.move_cursor(0.02),
-            Action::LineStart | Action::First => self.move_cursor(-1.0),
-            Action::LineEnd | Action::Last => self.cursor = None,
-            _ => return false,
-        }
-        true
-    }
-
-    fn on_log(&mut self, updates: &Result<Vec<Update>, String>, cx: &mut Cx) {
-        match updates {
-            Ok(updates) => {
-                self.error = None;
-                updates.iter().for_each(|u| self.update(u, cx.now));
-            }
-            Err(message) => self.error = Some(message.clone()),
+        match self.view {
+            TrainingView::Watch => self.watch.on_action(action, cx),
+            TrainingView::Run => self.on_sheet(action, cx),
         }
     }
 
     fn on_event(&mut self, event: &Event, cx: &mut Cx) {
+        self.on_plan(event, cx);
+        self.on_run(event, cx);
         self.watch.on_event(event, cx);
+        if matches!(event, Event::ModelLoaded { .. }) {
+            self.changed(cx);
+        }
     }
 
     fn on_query(&mut self, visible: bool, cx: &mut Cx) {
         self.watch.on_query(visible && self.view == TrainingView::Watch, cx);
+        // Another task has other questions.
+        if self.planned.is_some() && self.form.request(cx.shared).ok() != self.planned {
+            self.changed(cx);
+        }
+    }
+
+    fn on_log(&mut self, updates: &Result<Vec<Update>, String>, cx: &mut Cx) {
+        self.log.on_log(updates, cx.now);
+    }
+
+    fn on_show(&mut self, cx: &mut Cx) {
+        self.unseen = false;
+        list_runs(cx);
+        if self.form.plan.is_none() && self.planning.is_none() {
+            self.form.changed = Some(cx.now);
+        }
+        self.watch.on_show(cx);
     }
 
     fn on_area(&mut self, width: u16, height: u16, cx: &mut Cx) {
+        self.area = (width, height);
         self.watch.on_area(width, height, cx);
     }
 
     fn on_mouse(&mut self, mouse: PaneMouse, cx: &mut Cx) -> bool {
-        self.view == TrainingView::Watch && self.watch.on_mouse(mouse, cx)
+        match self.view {
+            TrainingView::Watch => self.watch.on_mouse(mouse, cx),
+            TrainingView::Run => self.sheet == Sheet::Form && self.form_mouse(mouse, cx),
+        }
     }
 
     fn on_tick(&mut self, cx: &mut Cx) {
+        if self.form.changed.is_some_and(|at| cx.now >= at + DEBOUNCE) {
+            self.plan(cx);
+        }
         if self.watch.animating() {
             self.watch.on_tick(cx);
         }
     }
 
     fn animating(&self) -> bool {
-        self.watch.animating()
-    }
-
-    fn job(&self) -> Option<JobId> {
-        None
+        self.form.changed.is_some() || self.watch.animating()
     }
 
     fn back(&mut self) -> bool {
         match self.view {
-            TrainingView::Run => self.cursor.take().is_some(),
             TrainingView::Watch => {
                 if !self.watch.back() {
                     self.view = TrainingView::Run;
                 }
                 true
             }
+            TrainingView::Run if self.sheet == Sheet::Form => self.form.list.take().is_some(),
+            TrainingView::Run => self.curves_mut().back(),
         }
     }
 
     fn copy_text(&self, shared: &Shared) -> Option<String> {
-        if self.view == TrainingView::Watch {
-            return self.watch.copy_text(shared);
+        match (self.view, self.sheet) {
+            (TrainingView::Watch, _) => self.watch.copy_text(shared),
+            (_, Sheet::Form) => Some(self.form.out(&*shared.library).display().to_string()),
+            _ => self.curves().copy_text(),
         }
-        let (step, value) = self.reading().or_else(|| self.trace(self.metric).last())?;
-        Some(format!("{step}\t{value}"))
     }
 
     fn export(&self, shared: &Shared) -> Option<serde_json::Value> {
-        if self.view == TrainingView::Watch {
-            return self.watch.export(shared);
+        match (self.view, self.sheet) {
+            (TrainingView::Watch, _) => self.watch.export(shared),
+            (_, Sheet::Form) => {
+                let request = self.form.request(shared).ok()?;
+                Some(serde_json::json!({"schema": "polylens.train-request/1", "request": request}))
+            }
+            _ => self.curves().export(),
         }
-        let path = self.path.as_ref()?;
-        let points = |t: &Trace| json!(t.raw(false));
-        Some(json!({
-            "schema": "polylens.training/1", "path": path, "last": self.last, "damaged_lines": self.damaged,
-            "loss": points(&self.loss), "eval_loss": points(&self.eval_loss), "lr": points(&self.lr),
-            "speed": points(&self.speed), "grad_norm": points(&self.grad_norm),
-        }))
     }
 }
 

@@ -20,6 +20,9 @@ pub mod query;
 pub mod shots;
 pub mod training;
 mod training_chart;
+mod training_form;
+mod training_log;
+mod training_run;
 pub mod watch;
 
 use super::text::{put, width};

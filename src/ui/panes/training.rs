@@ -1,291 +1,91 @@
-//! The training pane.
-//!
-//! ```text
-//!  ● running   updated 3s ago   elapsed 12m34s   left 24m10s        …/trainer_log.jsonl
-//!  ████████████▍                    34 %   step 340/1000   epoch 1.02
-//!  loss 1.92  smooth 1.95   eval 1.88 at 300   lr 2.8e-5   1234 tokens/s
-//!  loss: the whole run               │ learning rate
-//!                                    │ speed
-//!  loss: the recent part             │ gradient norm
-//!  notes: damaged lines, resumed, NaN; or the reading under the cursor
-//! ```
+//! The training pane: the form of a run, the run, a followed log, or the watch.
 
-use super::training_chart::{Chart, chart, name};
-use super::watch;
-use crate::app::panes::training::{Metric, RunState, TrainingPane, TrainingView};
+use super::{training_form, training_log, training_run, watch};
+use crate::app::panes::training::{Sheet, TrainingView};
+use crate::app::panes::training_run::{Ending, Phase, Run};
 use crate::app::{App, ThemeKind};
-use crate::ui::text::{self, duration};
+use crate::engine::protocol::TrainEnd;
+use crate::ui::text;
 use crate::ui::theme::Theme;
-use crate::ui::widgets::bar::bar;
-use crate::ui::widgets::notice::notice;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
-use std::path::Path;
-use std::time::Duration;
+use ratatui::layout::{Position, Rect};
 
 /// What the frame's title says after the pane's name.
 pub fn title(app: &App) -> String {
-    if app.training.view == TrainingView::Watch {
-        return watch::title(app);
-    }
-    let Some(path) = app.training.path.as_ref().or(app.training_log.as_ref()) else { return String::new() };
     let mark = if app.theme == ThemeKind::Ascii { "..." } else { "…" };
-    tail(path, 48, mark)
-}
-
-/// The end of a path, which tells more than its beginning.
-fn tail(path: &Path, columns: usize, mark: &str) -> String {
-    let shown = text::harmless(&path.display().to_string());
-    if text::width(&shown) <= columns {
-        return shown;
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in shown.rsplit('/') {
-        let used: usize = parts.iter().map(|p| text::width(p) + 1).sum();
-        if !parts.is_empty() && used + text::width(part) + 2 > columns {
-            break;
+    let pane = &app.training;
+    match (pane.view, pane.sheet, &pane.run) {
+        (TrainingView::Watch, ..) => watch::title(app),
+        (_, Sheet::Form, _) => "new run".into(),
+        (_, Sheet::Run, Some(run)) => training_log::tail(run.out(), 48, mark),
+        (_, Sheet::Run, None) => String::new(),
+        (_, Sheet::Log, _) => {
+            let path = pane.log.path.as_ref().or(app.training_log.as_ref());
+            path.map_or(String::new(), |p| training_log::tail(p, 48, mark))
         }
-        parts.insert(0, part);
-    }
-    format!("{mark}/{}", parts.join("/"))
-}
-
-/// Draws the inside of the pane.
-pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Theme) {
-    if app.training.view == TrainingView::Watch {
-        return watch::render(buf, area, app, focused, theme);
-    }
-    draw(buf, area, &app.training, app.training_log.as_deref(), app.now, theme);
-}
-
-/// Draws the pane from its state alone; `followed` is what the user asked for.
-fn draw(
-    buf: &mut Buffer,
-    area: Rect,
-    pane: &TrainingPane,
-    followed: Option<&Path>,
-    now: Duration,
-    theme: &Theme,
-) {
-    if pane.records == 0 {
-        return nothing_yet(buf, area, pane, followed, theme);
-    }
-    if area.height < 3 {
-        return;
-    }
-    let row = |i: u16| Rect { y: area.y + i, height: 1, ..area };
-    state_row(buf, row(0), pane, now, theme);
-    progress_row(buf, row(1), pane, theme);
-    numbers(buf, row(2), pane, theme);
-    let notes = notes(pane);
-    let footer = u16::from(pane.cursor.is_some() || !notes.is_empty() || pane.error.is_some());
-    let body = Rect { y: area.y + 3, height: area.height.saturating_sub(3 + footer), ..area };
-    charts(buf, body, pane, theme);
-    if footer > 0 && area.height > 4 {
-        footer_row(buf, Rect { y: area.bottom() - 1, height: 1, ..area }, pane, &notes, theme);
     }
 }
 
-fn nothing_yet(buf: &mut Buffer, area: Rect, pane: &TrainingPane, followed: Option<&Path>, theme: &Theme) {
-    let blank = (String::new(), theme.text());
-    let lines = match (&pane.error, &pane.waiting, followed) {
-        (Some(message), _, _) => vec![
-            (message.clone(), theme.error()),
-            blank,
-            ("It is tried again by itself; Enter chooses another file.".into(), theme.dim()),
-        ],
-        (None, Some(what), _) => vec![
-            (format!("Waiting for {what}"), theme.strong()),
-            ("It is shown as soon as it is there; Enter chooses another file.".into(), theme.dim()),
-        ],
-        (None, None, Some(path)) => {
-            let damaged = match &pane.damage {
-                Some((line, reason)) => format!("{} damaged lines so far; line {line}: {reason}", pane.damaged),
-                None => "Its first line has not been written yet.".into(),
-            };
-            vec![
-                (format!("Waiting for the first record of {}", path.display()), theme.strong()),
-                (damaged, if pane.damaged > 0 { theme.warn() } else { theme.dim() }),
-            ]
+/// Draws the inside of the pane; returns where the cursor is, while something is typed.
+pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Theme) -> Option<Position> {
+    let pane = &app.training;
+    match (pane.view, pane.sheet, &pane.run) {
+        (TrainingView::Watch, ..) => watch::render(buf, area, app, focused, theme),
+        (_, Sheet::Form, _) => return training_form::render(buf, area, app, focused, theme),
+        (_, Sheet::Run, Some(run)) => training_run::render(buf, area, app, run, theme),
+        (_, Sheet::Run, None) => {}
+        (_, Sheet::Log, _) => {
+            training_log::draw(buf, area, &pane.log, app.training_log.as_deref(), app.now, theme);
         }
-        (None, None, None) => vec![
-            ("No training run is followed.".into(), theme.strong()),
-            blank.clone(),
-            ("Press Enter and give a run's directory, its trainer_log.jsonl or its trainer_state.json; or start \
-              with --train-log PATH.".into(), theme.dim()),
-            blank,
-            ("Runs of polylens train, LLaMA-Factory and Hugging Face's Trainer are read, also while they are \
-              being written.".into(), theme.dim()),
-        ],
+    }
+    None
+}
+
+/// How a run is, in a few words for the status line, which every pane has.
+pub fn status(app: &App) -> Option<String> {
+    let run = app.training.run.as_ref()?;
+    if !run.active() {
+        return app.training.unseen.then(|| ended(run));
+    }
+    let share = run.done().map_or(String::new(), |d| format!(" {:.0} %", 100.0 * d));
+    let word = match run.phase {
+        Phase::Reading => " starting",
+        Phase::Pausing | Phase::Paused => " paused",
+        Phase::Stopping => " saving",
+        Phase::Discarding => " discarding",
+        Phase::Running | Phase::Ended(_) => "",
     };
-    notice(buf, area, &lines);
-}
-
-/// A name and a value that belong together.
-type Piece = [(String, Style); 2];
-
-/// Pieces one after the other, each whole or not at all.
-fn pieces(buf: &mut Buffer, area: Rect, pieces: &[Piece]) {
-    let mut x = area.x;
-    for [a, b] in pieces {
-        let gap = if x > area.x { 3 } else { 0 };
-        if x + gap + (text::width(&a.0) + text::width(&b.0)) as u16 > area.right() {
-            break;
+    let mut words = format!("train{share}{word}");
+    if word.is_empty() {
+        if let Some(step) = run.step.filter(|s| s.loss.is_finite()) {
+            words += &format!(" loss {:.2}", step.loss);
         }
-        x = text::put(buf, area, x + gap, area.y, &a.0, a.1);
-        x = text::put(buf, area, x, area.y, &b.0, b.1);
-    }
-}
-
-fn state_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, now: Duration, theme: &Theme) {
-    let g = &theme.glyphs;
-    let age = duration(pane.age(now).unwrap_or(0.0));
-    let state = pane.state(now);
-    let (sign, style, news) = match state {
-        RunState::Waiting => (format!("{} waiting", g.live), theme.dim(), String::new()),
-        RunState::Running => (format!("{} running", g.live), theme.good(), format!("   updated {age} ago")),
-        RunState::Finished => (format!("{} finished", g.check), theme.good(), format!("   {age} ago")),
-        RunState::Stalled(_) => (
-            format!("{} stalled", g.cross),
-            theme.warn(),
-            format!("   nothing new for {age}: it ended early or hangs"),
-        ),
-    };
-    let news_style = if matches!(state, RunState::Stalled(_)) { theme.warn() } else { theme.dim() };
-    let mut row = vec![[(sign, style), (news, news_style)]];
-    if let Some(elapsed) = pane.last.train_runtime_s.or(pane.last.elapsed_s) {
-        row.push([("elapsed ".into(), theme.dim()), (duration(elapsed), theme.text())]);
-    }
-    if let (Some(left), RunState::Running) = (pane.left(now), state) {
-        row.push([("left ".into(), theme.dim()), (duration(left), theme.strong())]);
-    }
-    let (read, size) = pane.progress;
-    if read < size {
-        let share = format!("{:.0} %", 100.0 * read as f64 / size as f64);
-        row.push([("reading the file ".into(), theme.dim()), (share, theme.accent())]);
-    }
-    pieces(buf, area, &row);
-}
-
-fn progress_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme) {
-    let last = &pane.last;
-    let mut says = String::new();
-    if let Some(done) = pane.done() {
-        says += &format!(" {:3.0} %", 100.0 * done);
-    }
-    match (last.step, last.total_steps) {
-        (Some(step), Some(total)) => says += &format!("   step {step:.0}/{total:.0}"),
-        (Some(step), None) => says += &format!("   step {step:.0}"),
-        _ => {}
-    }
-    if let Some(epoch) = last.epoch {
-        says += &format!("   epoch {epoch:.2}");
-    }
-    let width = area.width.saturating_sub(text::width(&says) as u16);
-    if let Some(done) = pane.done() {
-        let track = Rect { width, ..area };
-        bar(buf, track, done, theme.good(), theme.selection_idle(), theme.glyphs.ascii);
-    }
-    text::put_right(buf, area, area.y, &says, theme.text());
-}
-
-fn numbers(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme) {
-    let last = &pane.last;
-    let mut row: Vec<Piece> = Vec::new();
-    let mut add = |name: &str, value: String, style: Style| {
-        row.push([(format!("{name} "), theme.dim()), (value, style)]);
-    };
-    if let Some(loss) = last.loss {
-        let style = if loss.is_finite() { theme.strong() } else { theme.error() };
-        add("loss", if loss.is_finite() { text::number(loss) } else { loss.to_string() }, style);
-    }
-    if let Some((_, smooth)) = pane.trace(Metric::Loss).smooth(false).last() {
-        add("smoothed", text::number(*smooth), theme.text());
-    }
-    if let Some((step, eval)) = pane.eval_loss().last() {
-        add("eval", format!("{} at {step:.0}", text::number(eval)), theme.strong());
-    }
-    if let Some(lr) = last.lr {
-        add("lr", text::number(lr), theme.text());
-    }
-    if let Some((_, speed)) = pane.trace(Metric::Speed).last() {
-        let unit = if pane.in_tokens() { "tokens/s" } else { "steps/s" };
-        add("speed", format!("{} {unit}", text::number(speed)), theme.text());
-    }
-    if let Some(norm) = last.grad_norm {
-        add("grad norm", text::number(norm), theme.text());
-    }
-    if let Some(tokens) = last.total_tokens {
-        add("seen", format!("{} tokens", text::count(tokens)), theme.text());
-    }
-    pieces(buf, area, &row);
-}
-
-/// The chosen metric large, the others beside it, its recent part below: as far as there is room.
-fn charts(buf: &mut Buffer, area: Rect, pane: &TrainingPane, theme: &Theme) {
-    let there = pane.metrics();
-    let metric =
-        if there.contains(&pane.metric) { pane.metric } else { there.first().copied().unwrap_or_default() };
-    let others: Vec<Metric> = there.into_iter().filter(|m| *m != metric).collect();
-    let beside = area.width >= 100 && area.height >= 12 && !others.is_empty();
-    let main_width = if beside { area.width * 3 / 5 } else { area.width };
-    let main = Rect { width: main_width, ..area };
-    if area.height >= 26 {
-        let upper = Rect { height: area.height * 11 / 20, ..main };
-        let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..main };
-        chart(buf, upper, pane, Chart { metric, recent: pane.recent, main: true }, theme);
-        chart(buf, lower, pane, Chart { metric, recent: !pane.recent, main: true }, theme);
-    } else {
-        chart(buf, main, pane, Chart { metric, recent: pane.recent, main: true }, theme);
-    }
-    if beside {
-        let side = Rect { x: area.x + main_width + 2, width: area.width - main_width - 2, ..area };
-        let fitting = others.len().min(usize::from(side.height / 7).max(1));
-        let height = side.height / fitting as u16;
-        for (i, metric) in others.into_iter().take(fitting).enumerate() {
-            let at = Rect { y: side.y + i as u16 * height, height, ..side };
-            chart(buf, at, pane, Chart { metric, recent: pane.recent, main: false }, theme);
+        if let Some(left) = run.left() {
+            words += &format!(" {} left", about(left));
         }
     }
+    Some(words)
 }
 
-/// What the reader should know about the log.
-fn notes(pane: &TrainingPane) -> Vec<String> {
-    let mut notes = Vec::new();
-    if pane.not_finite > 0 {
-        notes.push(format!("the loss was NaN or infinite {}", times(pane.not_finite)));
-    }
-    if let Some((line, reason)) = &pane.damage {
-        let lines = if pane.damaged == 1 { "line" } else { "lines" };
-        notes.push(format!("{} damaged {lines} left out (line {line}: {reason})", pane.damaged));
-    }
-    if pane.resumed > 0 {
-        notes.push(format!("resumed {}", times(u64::from(pane.resumed))));
-    }
-    notes
+fn ended(run: &Run) -> String {
+    let word = match &run.phase {
+        Phase::Ended(Ending::Failed(_)) => "failed",
+        Phase::Ended(Ending::Done(o)) if o.end == TrainEnd::Finished || o.end == TrainEnd::Early => {
+            "finished"
+        }
+        _ => "stopped",
+    };
+    format!("train {word}: 5")
 }
 
-fn times(n: u64) -> String {
-    if n == 1 { "once".into() } else { format!("{n} times") }
-}
-
-fn footer_row(buf: &mut Buffer, area: Rect, pane: &TrainingPane, notes: &[String], theme: &Theme) {
-    let ascii = theme.glyphs.ascii;
-    let width = usize::from(area.width);
-    if let Some(message) = &pane.error {
-        let line = text::fit(&format!("{} {}", theme.glyphs.cross, text::harmless(message)), width, ascii);
-        text::put(buf, area, area.x, area.y, &line, theme.error());
-        return;
+/// A time left, no finer than it is known: `40s`, `3m`, `2h10m`.
+pub fn about(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() => "-".into(),
+        s if s < 90.0 => format!("{:.0}s", s.max(0.0)),
+        s if s < 5400.0 => format!("{:.0}m", s / 60.0),
+        s => text::duration(s),
     }
-    let mut x = area.x;
-    if let Some((step, value)) = pane.reading() {
-        let reading = format!("step {step:.0}: {} {}   ", name(pane.metric, pane), text::number(value));
-        x = text::put(buf, area, x, area.y, &reading, theme.accent());
-    }
-    let line = text::harmless(&notes.join("; "));
-    let room = usize::from(area.right().saturating_sub(x));
-    text::put(buf, area, x, area.y, &text::ellipsize(&line, room, ascii), theme.warn());
 }
 
 #[cfg(test)]

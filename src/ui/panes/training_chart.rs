@@ -1,6 +1,6 @@
 //! One chart of the training pane: a metric raw and smoothed, with the evaluation loss in the loss's plot.
 
-use crate::app::panes::training::{Metric, TrainingPane};
+use crate::app::panes::training_curves::{Curves, Metric};
 use crate::ui::text;
 use crate::ui::theme::{Curve, Theme};
 use crate::ui::widgets::legend::{Entry, legend};
@@ -21,7 +21,7 @@ pub struct Chart {
 }
 
 /// A metric's name.
-pub fn name(metric: Metric, pane: &TrainingPane) -> &'static str {
+pub fn name(metric: Metric, pane: &Curves) -> &'static str {
     match metric {
         Metric::Loss => "loss",
         Metric::LearningRate => "learning rate",
@@ -41,7 +41,7 @@ fn colour(metric: Metric, theme: &Theme) -> Style {
 }
 
 /// Draws a title with its legend, and below it the curves.
-pub fn chart(buf: &mut Buffer, area: Rect, pane: &TrainingPane, which: Chart, theme: &Theme) {
+pub fn chart(buf: &mut Buffer, area: Rect, pane: &Curves, which: Chart, theme: &Theme) {
     if area.height < 3 {
         return;
     }
@@ -81,7 +81,7 @@ pub fn chart(buf: &mut Buffer, area: Rect, pane: &TrainingPane, which: Chart, th
 fn title(
     buf: &mut Buffer,
     area: Rect,
-    pane: &TrainingPane,
+    pane: &Curves,
     which: Chart,
     (smoothed, eval, log): (bool, bool, bool),
     theme: &Theme,
