@@ -57,6 +57,9 @@ pub struct Confirm {
 }
 
 impl Confirm {
+    /// The options begin this far below the top of the frame.
+    pub const HEAD: u16 = 4;
+
     /// The question about a run of which `fact` says how far it is.
     pub fn new(asked: Asked, fact: String) -> Self {
         let option = |key, words: &str, answer| ConfirmOption { key, words: words.to_owned(), answer };

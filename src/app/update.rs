@@ -1,5 +1,6 @@
 //! The transition: each kind of message, and the query's life.
 
+use super::confirm::Confirm;
 use super::keys::{Key, KeyInput};
 use super::model::Change;
 use super::overlay::{Outcome, Overlay};
@@ -199,6 +200,14 @@ impl App {
                 picker.select(row);
                 let outcome = Outcome::Picked(*choice, picker.choose());
                 self.on_overlay(outcome, effects);
+            }
+            (Overlay::Confirm(confirm), MouseKind::Click) => {
+                let row = y.checked_sub(area.y + Confirm::HEAD).map(usize::from);
+                let answer = row.and_then(|r| confirm.options.get(r)).map(|o| o.answer);
+                if let Some(answer) = answer {
+                    let outcome = Outcome::Confirmed(confirm.asked.clone(), answer);
+                    self.on_overlay(outcome, effects);
+                }
             }
             (Overlay::Picker(_, picker), MouseKind::WheelUp) => picker.step(-3),
             (Overlay::Picker(_, picker), MouseKind::WheelDown) => picker.step(3),

@@ -7,7 +7,6 @@ use crate::app::layout::tab_spans;
 use crate::app::messages::Level;
 use crate::app::model::{Stage, Work};
 use crate::app::panes::query::Source;
-use crate::app::panes::training::TrainingView;
 use crate::app::{App, text::duration};
 use crate::engine::protocol::Style as Output;
 use ratatui::buffer::Buffer;
@@ -267,18 +266,19 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
             own("Tab", "next pane"),
         ];
     }
-    if app.focus == PaneId::Training && app.training.shows_form() && app.training.form.typing.is_some() {
-        let paths = app.training.form.typing.as_ref().is_some_and(|t| t.field.takes_paths());
-        let complete = paths.then(|| own("Tab", "completes a path"));
-        return [own("Enter", "takes it"), own("Esc", "leaves it as it was")]
-            .into_iter()
-            .chain(complete)
-            .collect();
-    }
     let pane = app.focus;
     let bound = action::bindings(pane).filter(|b| !b.hint.is_empty() && matters(app, b));
-    let (mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) =
+    let (mut mine, rest): (Vec<&action::Binding>, Vec<&action::Binding>) =
         bound.partition(|b| b.place == action::Where::Pane(pane));
+    let mut now = Vec::new();
+    if pane == PaneId::Training {
+        // What its keys do depends on what it shows.
+        now = super::panes::training::hints(app);
+        mine.clear();
+    }
+    if app.training.form.typing.is_some() && app.training.shows_form() && !now.is_empty() {
+        return now;
+    }
     let always = [Action::Help, Action::Palette, Action::NextPane, Action::Quit];
     let general = [
         Action::PickModel,
@@ -297,10 +297,16 @@ fn hint_list(app: &App) -> Vec<(String, &'static str)> {
         Stage::Failed { .. } if app.shared.model.is_none() => Some(own(fetch, "try again")),
         _ => None,
     };
-    let most = if pane == PaneId::Query { 5 } else { 3 };
+    let most = match pane {
+        PaneId::Query => 5,
+        PaneId::Training => 4,
+        _ => 3,
+    };
+    let later = now.split_off(now.len().min(most));
     let rows = mine.iter().take(most).copied().chain(always.iter().filter_map(shown));
     let rows = rows.chain(general.iter().filter_map(shown)).chain(mine.iter().skip(most).copied());
-    first.into_iter().chain(rows.map(|b| (key_name(b.keys[0]), b.hint))).collect()
+    let rows = rows.map(|b| (key_name(b.keys[0]), b.hint));
+    first.into_iter().chain(now).chain(rows).chain(later).collect()
 }
 
 /// Whether an action can do anything at the moment.
@@ -310,7 +316,6 @@ fn matters(app: &App, b: &action::Binding) -> bool {
         (action::Where::Pane(PaneId::Lens), Action::ToggleDifference) => app.shared.compares(),
         (action::Where::Pane(PaneId::Lens), Action::NextRun) => app.shared.runs().len() > 2,
         (action::Where::Pane(PaneId::Eval), action) => model && eval_matters(app, action),
-        (action::Where::Pane(PaneId::Training), action) => training_matters(app, action),
         (action::Where::Pane(PaneId::Lens | PaneId::Grid | PaneId::Pca), _) => model,
         (_, Action::Zoom) => app.layout().is_some_and(|l| l.panes.len() > 1) || app.zoomed,
         _ => true,
@@ -328,23 +333,6 @@ fn eval_matters(app: &App, action: Action) -> bool {
         Action::NextRun => app.eval.other().is_some(),
         Action::NextMeasure | Action::ToggleOrder => table && !open,
         _ => !open,
-    }
-}
-
-/// The same in the training pane: what its form, its run or its curves can do.
-fn training_matters(app: &App, action: Action) -> bool {
-    let pane = &app.training;
-    let (form, active) = (pane.shows_form(), pane.active().is_some());
-    let watch = pane.view == TrainingView::Watch;
-    match action {
-        Action::ToggleWatch => watch || pane.run.is_some(),
-        Action::OpenTrainingLog => !watch,
-        Action::StopRun | Action::SaveRun => active,
-        Action::Compute | Action::Open => form && !active || pane.result().is_some(),
-        Action::Play => active && !form,
-        Action::NextSheet => !watch && (pane.run.is_some() || pane.log.path.is_some()),
-        Action::NextPreset | Action::ToggleLanguages => form,
-        _ => !form && !watch && pane.curves().records > 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::screens::draw;
 use super::theme::Ladder;
 use crate::app::testing::{Bench, eval_events, layer, lens_events};
-use crate::app::{App, MouseKind, Msg, action, keys};
+use crate::app::{App, MouseKind, Msg, action, keys, testing_train};
 use crate::engine::protocol::*;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ fn any_event(pick: usize, app: &App) -> Event {
     odd.top.truncate(pick % 3);
     if pick.is_multiple_of(5) {
         return any_eval(pick, app);
+    }
+    if pick.is_multiple_of(7) {
+        return any_training(pick, app);
     }
     match pick / 7 % 9 {
         0 => Event::LensLayers { job, run, layers: vec![odd] },
@@ -65,6 +68,34 @@ fn any_eval(pick: usize, app: &App) -> Event {
         _ => {}
     }
     event
+}
+
+/// Events of a training run, the one that goes on mostly, with numbers sound and odd.
+fn any_training(pick: usize, app: &App) -> Event {
+    let job = app.training.run.as_ref().map_or(1, |r| r.job);
+    let odd = [f64::NAN, f64::INFINITY, -1.0, 1e300, 0.0, 2.5][pick / 7 % 6];
+    let n = [0, 7, 51, u64::MAX][pick / 42 % 4];
+    let path = std::path::PathBuf::from("runs/\u{1b}[31m ภาษา");
+    let plan = TrainPlan { total_steps: n, estimate_s: Some(odd), cut: pick, ..TrainPlan::default() };
+    let step =
+        TrainStep { step: n, loss: odd, remaining_s: odd, elapsed_s: odd, ..testing_train::step(5, 51) };
+    match pick / 168 % 10 {
+        0 => Event::TrainStarted { job, plan },
+        1 => Event::TrainPlanned { job: app.jobs.clone().issue().saturating_sub(1), plan },
+        2 => Event::TrainValidated { job, step: n, eval_loss: odd, best: pick.is_multiple_of(2) },
+        3 => Event::TrainSaved { job, step: n, path },
+        4 => Event::TrainPaused { job, paused: pick.is_multiple_of(2) },
+        5 => Event::Progress { job, stage: "odd".into(), done: n, total: 3, unit: "bytes".into() },
+        6 if pick.is_multiple_of(4) => {
+            let end =
+                [TrainEnd::Finished, TrainEnd::Early, TrainEnd::Stopped, TrainEnd::Discarded][pick / 4 % 4];
+            let outcome =
+                TrainOutcome { end, path, loss: Some(odd), elapsed_s: odd, ..TrainOutcome::default() };
+            Event::TrainDone { job, outcome }
+        }
+        7 if pick.is_multiple_of(4) => Event::Failed { job, message: "An odd \u{7} end.".into() },
+        _ => Event::TrainStep { job, step },
+    }
 }
 
 #[test]

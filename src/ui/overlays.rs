@@ -163,7 +163,7 @@ fn confirm(buf: &mut Buffer, area: Rect, c: &Confirm, theme: &Theme) {
         put(buf, area, area.x, area.y + i as u16, fact[row].trim_end(), theme.dim());
     }
     for (i, option) in c.options.iter().enumerate() {
-        let row = Rect { y: area.y + 3 + i as u16, height: 1, ..area }.intersection(area);
+        let row = Rect { y: area.y + Confirm::HEAD - 1 + i as u16, height: 1, ..area }.intersection(area);
         if row.is_empty() {
             return;
         }

@@ -61,10 +61,10 @@ pub struct TrainingPane {
     pub planning: Option<Planning>,
     /// The request that the last plan was asked for with.
     planned: Option<TrainRequest>,
-    /// Why no run can start at the moment, for the form's foot.
-    pub refusal: Option<String>,
     /// A model that is on its way: a run would end when it comes.
     pub coming: Option<String>,
+    /// It was on screen: before that nothing is asked.
+    shown: bool,
     /// Something to tell, wherever the user looks.
     pub news: Option<(Level, String)>,
     /// The run's end was not seen yet.
@@ -126,9 +126,17 @@ impl TrainingPane {
 
     /// The form has changed, or what it depends on.
     pub(super) fn changed(&mut self, cx: &Cx) {
-        self.form.changed = Some(cx.now);
-        (self.form.plan, self.form.resumes, self.refusal) = (None, false, None);
+        self.form.changed = self.shown.then_some(cx.now);
+        (self.form.plan, self.form.resumes) = (None, false);
         (self.planning, self.planned) = (None, None);
+    }
+
+    /// Asks anew where the last plan is of something else.
+    pub(super) fn compare(&mut self, cx: &Cx) {
+        let now = self.form.request(cx.shared).ok().map(|r| TrainRequest { resume: false, ..r });
+        if self.planned.is_some() && now != self.planned {
+            self.changed(cx);
+        }
     }
 
     /// Asks for a plan of what stands in the form, where one can be made.
@@ -241,8 +249,8 @@ impl Pane for TrainingPane {
     fn on_query(&mut self, visible: bool, cx: &mut Cx) {
         self.watch.on_query(visible && self.view == TrainingView::Watch, cx);
         // Another task has other questions.
-        if self.planned.is_some() && self.form.request(cx.shared).ok() != self.planned {
-            self.changed(cx);
+        if visible {
+            self.compare(cx);
         }
     }
 
@@ -251,8 +259,9 @@ impl Pane for TrainingPane {
     }
 
     fn on_show(&mut self, cx: &mut Cx) {
-        self.unseen = false;
+        (self.shown, self.unseen) = (true, false);
         list_runs(cx);
+        self.compare(cx);
         if self.form.plan.is_none() && self.planning.is_none() {
             self.form.changed = Some(cx.now);
         }

@@ -2,14 +2,14 @@
 
 use super::languages::{Chosen, LanguageList};
 use super::training::{Sheet, TrainingPane};
-use super::training_fields::{Field, rows};
+use super::training_fields::Field;
 use super::training_form::{Preset, Typing};
 use super::training_place::FormPlace;
 use super::training_run::{Phase, Run};
 use crate::app::action::Action;
 use crate::app::editor::{Edit, Editor};
 use crate::app::keys::{Key, KeyInput};
-use crate::app::shared::{Cx, Effect, MouseKind, PaneMouse};
+use crate::app::shared::{Cx, Effect, MouseKind, PaneMouse, Shared};
 use crate::engine::protocol::*;
 
 impl TrainingPane {
@@ -152,7 +152,7 @@ impl TrainingPane {
         self.form.selected = typing.field;
         let mut text = typing.editor.text().trim().to_owned();
         // The name that would have been chosen stays one that is chosen.
-        if typing.field == Field::Out && text == self.form.out(&*cx.shared.library).display().to_string() {
+        if typing.field == Field::Out && text == self.form.free_name(&*cx.shared.library) {
             text.clear();
         }
         self.form.put(typing.field, &text);
@@ -164,6 +164,7 @@ impl TrainingPane {
         if typed == super::training_form::RUNS {
             self.form.existing = found.to_vec();
             self.form.existing.extend(self.run.as_ref().map(|r| r.out().display().to_string()));
+            self.compare(cx);
         }
         let Some(typing) = &mut self.form.typing else { return };
         let text = typing.editor.text().to_owned();
@@ -178,36 +179,32 @@ impl TrainingPane {
         self.changed(cx);
     }
 
-    /// Why no run can start now, if none can.
-    pub fn hindrance(&self, cx: &Cx) -> Option<String> {
+    /// Why no run can start now, if none can: the line that is wrong, where one is, and a sentence.
+    pub fn hindrance(&self, shared: &Shared) -> Option<(Option<Field>, String)> {
         if let Some(run) = self.active() {
             let out = run.out().display();
-            return Some(format!("A run goes on, in {out}: N shows it. One at a time."));
+            return Some((None, format!("A run goes on in {out}: N shows it. One at a time.")));
         }
         if let Some(name) = &self.coming {
-            return Some(format!("{name} is on its way and would end the run: wait until it is loaded."));
+            return Some((None, format!("{name} is on its way: a run can start when it is loaded.")));
         }
-        if cx.shared.model.is_none() {
-            return Some("No model is loaded: m chooses one.".into());
+        if shared.model.is_none() {
+            return Some((None, "No model is loaded: m chooses the one to train.".into()));
         }
-        match (self.form.request(cx.shared), &self.form.plan) {
-            (Err((_, words)), _) => Some(words),
-            (_, Some(Err(words))) => Some(words.clone()),
+        match (self.form.request(shared), &self.form.plan) {
+            (Err((field, words)), _) => Some((Some(field), words)),
+            (_, Some(Err(words))) => Some((None, words.clone())),
             _ => None,
         }
     }
 
-    /// Starts what stands in the form, or says why not.
+    /// Starts what stands in the form; where it cannot, goes to the line that is wrong.
     pub fn start(&mut self, cx: &mut Cx) {
-        self.refusal = self.hindrance(cx);
-        if self.refusal.is_some() {
-            if let Err((field, _)) = self.form.request(cx.shared) {
-                self.form.selected = field;
-            }
-            return;
+        match (self.hindrance(cx.shared), self.form.request(cx.shared)) {
+            (None, Ok(request)) => self.begin(request, cx),
+            (Some((Some(field), _)), _) => self.form.selected = field,
+            _ => {}
         }
-        let Ok(request) = self.form.request(cx.shared) else { return };
-        self.begin(request, cx);
     }
 
     /// Starts a run; one that is resumed keeps its curves.
@@ -284,7 +281,6 @@ impl TrainingPane {
             }
             _ => return false,
         }
-        debug_assert!(rows().flatten().any(|f| *f == self.form.selected));
         true
     }
 }

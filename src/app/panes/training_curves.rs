@@ -100,6 +100,12 @@ impl Curves {
         Metric::ALL.into_iter().filter(|m| self.trace(*m).count() > 0).collect()
     }
 
+    /// Whether the recent part of the shown metric is less than its whole.
+    pub fn has_recent_part(&self) -> bool {
+        let trace = self.trace(self.metric);
+        (trace.raw(true).len() as u64) < trace.count()
+    }
+
     /// True where speeds are tokens a second, false where steps.
     pub fn in_tokens(&self) -> bool {
         self.last.throughput.is_some()

@@ -230,7 +230,8 @@ impl Form {
         }
     }
 
-    fn free_name(&self, library: &dyn Library) -> String {
+    /// A name for the run that is free as far as is known.
+    pub fn free_name(&self, library: &dyn Library) -> String {
         let sources = self.from(library);
         let languages = match sources.len() {
             0..=3 => sources.join("+"),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::app::panes::fixtures::shared;
+use crate::app::panes::fixtures::{FakeLibrary, shared};
 
 #[test]
 fn the_default_is_the_papers_run_on_the_tasks_questions() {
@@ -33,7 +33,7 @@ fn presets_change_the_settings_and_nothing_else() {
 
 #[test]
 fn languages_must_differ_and_be_the_tasks() {
-    let without = shared(2, &["sw"]);
+    let without = Shared { library: std::rc::Rc::new(FakeLibrary::new(2, &["sw"])), ..shared(2, &[]) };
     let mut form = Form::default();
     form.sources = Chosen::of(&["en", "zh"]);
     assert_eq!(form.from(&*without.library), ["zh"], "the target is none of the sources");

@@ -71,7 +71,8 @@ fn a_wrong_value_keeps_the_run_from_starting() {
     bench.keys("c");
     assert_eq!(asked(&mut bench), []);
     let pane = &bench.app.training;
-    assert!(pane.refusal.as_deref().is_some_and(|r| r.contains("is not a rank")));
+    let why = pane.hindrance(&bench.app.shared);
+    assert!(why.is_some_and(|(field, words)| field.is_some() && words.contains("is not a rank")));
     assert_eq!(pane.form.selected, crate::app::panes::training_fields::Field::Rank, "where it is wrong");
 }
 
@@ -125,6 +126,32 @@ fn quitting_asks_and_saves_first() {
     assert!(!bench.app.quitting(), "not before the adapter is written");
     bench.release(1);
     assert!(bench.app.quitting());
+}
+
+#[test]
+fn answers_and_lines_can_be_clicked() {
+    let mut bench = running(5);
+    bench.keys("X");
+    let Some(overlay) = &bench.app.overlay else { panic!("asked") };
+    let area = overlay.area(bench.app.size);
+    asked(&mut bench);
+    // Go on, checkpoint, save: the third.
+    let click = |x, y| Msg::Mouse { x, y, kind: crate::app::MouseKind::Click };
+    bench.send(click(area.x + 6, area.y + crate::app::confirm::Confirm::HEAD + 2));
+    assert_eq!(controls(&mut bench), [TrainAction::StopAndSave]);
+    bench.keys("N");
+    let pane = bench.app.layout().and_then(|l| l.pane(PaneId::Training)).expect("on screen");
+    use crate::app::panes::{training_fields::Field, training_place::FormPlace};
+    let place = FormPlace::new(pane.width - 2, pane.height - 2, Field::Sources);
+    let row = place
+        .rows
+        .iter()
+        .position(|r| matches!(r, super::super::training_place::FormRow::Fields([Field::Rank, _])));
+    let y = pane.y + 1 + place.top + row.expect("in sight") as u16;
+    bench.send(click(pane.x + 4, y));
+    assert_eq!(bench.app.training.form.selected, Field::Rank);
+    bench.send(click(pane.x + 4, y));
+    assert!(bench.app.training.form.typing.is_some());
 }
 
 #[test]
@@ -239,7 +266,7 @@ fn a_directory_with_an_interrupted_run_is_offered_to_go_on() {
 fn a_directory_that_is_in_the_way_says_why() {
     let mut bench = form();
     bench.hold = true;
-    bench.keys("P");
+    bench.keys("d");
     bench.settle();
     for message in ["runs/x is a file: name another.", "There is no run in runs/x."] {
         bench.held.clear();
@@ -248,7 +275,7 @@ fn a_directory_that_is_in_the_way_says_why() {
     }
     assert_eq!(bench.app.training.form.plan, Some(Err("runs/x is a file: name another.".into())));
     bench.keys("c");
-    assert!(asked(&mut bench).is_empty() && bench.app.training.refusal.is_some());
+    assert!(asked(&mut bench).is_empty() && bench.app.training.hindrance(&bench.app.shared).is_some());
 }
 
 #[test]
@@ -310,7 +337,7 @@ fn without_a_model_nothing_is_asked() {
     bench.keys("5");
     bench.settle();
     bench.keys("c");
-    assert!(asked(&mut bench).is_empty() && bench.app.training.refusal.is_some());
+    assert!(asked(&mut bench).is_empty() && bench.app.training.hindrance(&bench.app.shared).is_some());
     bench.found(Ok(crate::app::model::Found::Here));
     bench.settle();
     assert_eq!(asked(&mut bench).len(), 1, "once it is there");

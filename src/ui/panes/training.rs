@@ -1,10 +1,12 @@
 //! The training pane: the form of a run, the run, a followed log, or the watch.
 
 use super::{training_form, training_log, training_run, watch};
+use crate::app::action::{Action, PaneId, key_for};
 use crate::app::panes::training::{Sheet, TrainingView};
 use crate::app::panes::training_run::{Ending, Phase, Run};
 use crate::app::{App, ThemeKind};
 use crate::engine::protocol::TrainEnd;
+use crate::ui::frame::key_name;
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use ratatui::buffer::Buffer;
@@ -65,6 +67,70 @@ pub fn status(app: &App) -> Option<String> {
         }
     }
     Some(words)
+}
+
+/// Keys and words for the bottom line, the most useful first.
+pub fn hints(app: &App) -> Vec<(String, &'static str)> {
+    let pane = &app.training;
+    let key = |action: Action| key_for(action, PaneId::Training).map(key_name).unwrap_or_default();
+    let of = |pairs: &[(Action, &'static str)]| pairs.iter().map(|(a, w)| (key(*a), *w)).collect::<Vec<_>>();
+    let view = [
+        (Action::NextMeasure, "curve"),
+        (Action::ToggleRecent, "recent"),
+        (Action::ToggleSmoothing, "smooth"),
+        (Action::ToggleLogScale, "log scale"),
+    ];
+    let run = pane.run.as_ref();
+    let mut out = match (pane.view, pane.sheet) {
+        (TrainingView::Watch, _) => return of(&[(Action::Play, "play"), (Action::ToggleWatch, "the run")]),
+        (_, Sheet::Form) => return form_hints(app, &of),
+        (_, Sheet::Run) => match run.map(|r| &r.phase) {
+            Some(Phase::Ended(_)) if pane.result().is_some() => of(&[
+                (Action::Open, "load adapter"),
+                (Action::Compute, "evaluate"),
+                (Action::NextSheet, "new run"),
+            ]),
+            Some(Phase::Ended(_)) => of(&[(Action::NextSheet, "new run")]),
+            Some(Phase::Paused | Phase::Pausing) => {
+                of(&[(Action::Play, "go on"), (Action::StopRun, "stop"), (Action::SaveRun, "save")])
+            }
+            Some(Phase::Running) => {
+                of(&[(Action::Play, "pause"), (Action::StopRun, "stop"), (Action::SaveRun, "save")])
+            }
+            _ => of(&[(Action::StopRun, "stop")]),
+        },
+        (_, Sheet::Log) => of(&[(Action::OpenTrainingLog, "another log"), (Action::NextSheet, "new run")]),
+    };
+    if run.is_some_and(|r| r.resumable()) && pane.sheet == Sheet::Run {
+        out.push((key(Action::Play), "go on"));
+    }
+    if pane.sheet == Sheet::Run {
+        out.push((key(Action::ToggleWatch), "watch"));
+    }
+    out.extend(of(&view));
+    out
+}
+
+fn form_hints(
+    app: &App,
+    of: &dyn Fn(&[(Action, &'static str)]) -> Vec<(String, &'static str)>,
+) -> Vec<(String, &'static str)> {
+    let form = &app.training.form;
+    if let Some(typing) = &form.typing {
+        let mut out = vec![("Enter".to_owned(), "takes it"), ("Esc".to_owned(), "leaves it as it was")];
+        out.extend(typing.field.takes_paths().then(|| ("Tab".to_owned(), "completes a path")));
+        return out;
+    }
+    let mut out = Vec::new();
+    if app.training.active().is_none() {
+        out = of(&[(Action::Compute, "start")]);
+    } else {
+        out.extend(of(&[(Action::NextSheet, "the run")]));
+    }
+    let verb = if form.selected.typed() { "edit" } else { "choose" };
+    out.extend(of(&[(Action::Open, verb), (Action::Faster, "more"), (Action::NextPreset, "preset")]));
+    out.extend(of(&[(Action::OpenTrainingLog, "follow a log")]));
+    out
 }
 
 fn ended(run: &Run) -> String {

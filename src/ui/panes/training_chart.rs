@@ -90,7 +90,9 @@ fn title(
     let style = colour(which.metric, theme);
     let mut x = text::put(buf, area, area.x, area.y, name(which.metric, pane), theme.strong());
     let part = if which.recent { "  recent" } else { "  whole run" };
-    x = text::put(buf, area, x, area.y, part, theme.dim());
+    if usize::from(area.right().saturating_sub(x)) >= part.len() {
+        x = text::put(buf, area, x, area.y, part, theme.dim());
+    }
     if log {
         x = text::put(buf, area, x, area.y, "  log scale", theme.dim());
     }

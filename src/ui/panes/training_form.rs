@@ -1,7 +1,7 @@
 //! The form of a run.
 //!
 //! ```text
-//!  Align gemma-3-270m           settings: the paper's
+//!  Align gemma-3-270m           d [the paper's] quick look
 //!  from      zh 中文  es español
 //!  into      en English          pairs     all
 //!  ...
@@ -11,10 +11,11 @@
 
 use super::{pca_list, training::about};
 use crate::app::App;
+use crate::app::action::{Action, PaneId, key_for};
 use crate::app::library::language_index;
 use crate::app::panes::languages::Chosen;
 use crate::app::panes::training_fields::{Field, MODULES, SCHEDULES};
-use crate::app::panes::training_form::Form;
+use crate::app::panes::training_form::{Form, Preset};
 use crate::app::panes::training_place::{FormPlace, FormRow};
 use crate::app::shared::Shared;
 use crate::app::text::bytes;
@@ -58,8 +59,8 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
     if let Some((field, list)) = &form.list {
         let target = Chosen::of(&[&form.target]);
         let (title, chosen) = match field {
-            Field::Target => ("into", &target),
-            _ => ("from", &form.sources),
+            Field::Target => ("Into", &target),
+            _ => ("From", &form.sources),
         };
         pca_list::render(buf, area, title, list, chosen, &app.shared, theme);
         return None;
@@ -74,17 +75,24 @@ fn heading(buf: &mut Buffer, at: Rect, place: &FormPlace, scene: &Scene) {
     let theme = scene.theme;
     let y = at.y + place.top - if place.roomy { 2 } else { 1 };
     let row = Rect { y, height: 1, ..at };
-    let preset = scene.form.preset().map_or("your own", |p| p.name());
-    let end = text::width("settings  P") + text::width(preset);
+    let key = key_for(Action::NextPreset, PaneId::Training).unwrap_or("");
+    let chosen = scene.form.preset();
+    let names: Vec<String> = Preset::ALL
+        .iter()
+        .map(|p| if Some(*p) == chosen { format!("[{}]", p.name()) } else { format!(" {} ", p.name()) })
+        .collect();
+    let end = 3 + names.iter().map(|n| text::width(n)).sum::<usize>();
     let model = scene.shared.model.as_ref().map_or("a model", |m| m.name.as_str());
-    let room = usize::from(row.width).saturating_sub(end + 3);
-    let words =
-        text::ellipsize(&format!("Align {}", text::harmless(model)), room, theme.glyphs.ascii).into_owned();
+    let room = usize::from(row.width).saturating_sub(end + 2);
+    let words = format!("Align {}", text::harmless(model));
+    let words = text::ellipsize(&words, room, theme.glyphs.ascii).into_owned();
     text::put(buf, row, row.x, y, &words, theme.accent());
-    let x = row.right().saturating_sub(end as u16);
-    let x = text::put(buf, row, x, y, "settings ", theme.dim());
-    let x = text::put(buf, row, x, y, preset, theme.text());
-    text::put(buf, row, x + 1, y, "P", theme.key());
+    let mut x = row.right().saturating_sub(end as u16);
+    x = text::put(buf, row, x, y, key, theme.key()) + 1;
+    for (preset, name) in Preset::ALL.iter().zip(&names) {
+        let style = if Some(*preset) == chosen { theme.strong() } else { theme.dim() };
+        x = text::put(buf, row, x, y, name, style);
+    }
 }
 
 fn section(buf: &mut Buffer, line: Rect, name: &str, theme: &Theme) {
@@ -162,51 +170,55 @@ fn field_cell(buf: &mut Buffer, cell: Rect, field: Field, scene: &Scene) -> Opti
         Field::Target => languages(buf, value, std::slice::from_ref(&scene.form.target), scene),
         Field::Modules => modules(buf, value, scene, selected && scene.focused),
         _ => {
-            let (words, plain) = shown(field, scene);
+            let (forms, plain) = shown(field, scene);
+            let room = usize::from(value.width);
+            let fitting = forms.iter().find(|f| text::width(f) <= room).or(forms.last());
+            let words = fitting.map_or("", String::as_str);
             let style = match (faulty, plain) {
                 (true, _) => theme.error(),
                 (false, true) => theme.dim(),
                 _ => theme.strong(),
             };
-            let words = text::ellipsize(&words, usize::from(value.width), theme.glyphs.ascii).into_owned();
+            let words = text::ellipsize(words, room, theme.glyphs.ascii).into_owned();
             text::put(buf, value, value.x, value.y, &words, style);
         }
     }
     None
 }
 
-/// A line's value as shown, and whether it is what an empty line means.
-fn shown(field: Field, scene: &Scene) -> (String, bool) {
+/// A line's value as shown, the longest form first, and whether it is what an empty line means.
+fn shown(field: Field, scene: &Scene) -> (Vec<String>, bool) {
     let Scene { form, shared, .. } = scene;
     let typed = text::harmless(form.text(field));
-    let empty = typed.is_empty();
-    let words = match (field, empty) {
+    let every = |n: u64| match n {
+        0 => vec!["none".into()],
+        1 => vec!["every step".into()],
+        n => vec![format!("every {n} steps"), format!("{n} steps"), n.to_string()],
+    };
+    let forms = match (field, typed.is_empty()) {
         (Field::Schedule, _) => {
             let name = SCHEDULES.iter().find(|s| s.0 == form.schedule).map_or("", |s| s.1);
-            return (name.to_owned(), false);
+            return (vec![name.to_owned()], false);
         }
         (Field::Data, true) => {
             let limit = form.text(Field::Pairs).trim().parse().unwrap_or(usize::MAX);
-            let n = shared.items.len().min(limit);
-            format!("the task {}: {n} questions in each language", shared.task)
+            let (task, n) = (&shared.task, shared.items.len().min(limit));
+            vec![
+                format!("the task {task}: {n} questions in each language"),
+                format!("{task}: {n} questions each"),
+            ]
         }
-        (Field::Pairs, true) => "all".into(),
-        (Field::Steps, true) => "as the epochs say".into(),
-        (Field::Out, true) => text::harmless(&form.out(&*shared.library).display().to_string()),
-        (Field::Frames, true) => format!("every {}", steps(form.every())),
-        (Field::Frames, false) if form.every() == 0 => "none".into(),
-        (Field::Check | Field::Save | Field::Frames, false) => match typed.parse() {
-            Ok(n) => format!("every {}", steps(n)),
-            Err(_) => typed,
+        (Field::Pairs, true) => vec!["all".into()],
+        (Field::Steps, true) => vec!["as the epochs say".into(), "by epochs".into()],
+        (Field::Out, true) => vec![text::harmless(&form.out(&*shared.library).display().to_string())],
+        (Field::Frames, true) => every(form.every()),
+        (Field::Check | Field::Save | Field::Frames, false) => match typed.trim().parse() {
+            Ok(n) => every(n),
+            Err(_) => vec![typed.clone()],
         },
-        _ => typed,
+        _ => vec![typed.clone()],
     };
-    let plain = empty && field != Field::Out;
-    (words, plain)
-}
-
-fn steps(n: u64) -> String {
-    if n == 1 { "step".into() } else { format!("{n} steps") }
+    (forms, typed.is_empty() && field != Field::Out)
 }
 
 /// Codes with their names as far as there is room, then codes alone, then a number.
@@ -293,8 +305,9 @@ fn foot(buf: &mut Buffer, at: Rect, place: &FormPlace, scene: &Scene) {
     let (words, style, key) = outlook(app, scene);
     if key && rest.height > 0 {
         let x = text::put(buf, rest, rest.x, rest.y, "c", theme.key());
-        text::put(buf, rest, x + 1, rest.y, "starts", theme.key());
-        let sentence = format!("         {words}");
+        let colon = if words.is_empty() { "" } else { ":" };
+        text::put(buf, rest, x + 1, rest.y, &format!("starts{colon}"), theme.key());
+        let sentence = format!("          {words}");
         hanging(buf, rest, &sentence, style);
     } else {
         paragraph(buf, rest, &words, style);
@@ -319,27 +332,27 @@ fn paragraph(buf: &mut Buffer, area: Rect, words: &str, style: Style) -> u16 {
 fn outlook(app: &App, scene: &Scene) -> (String, Style, bool) {
     let Scene { form, theme, shared, .. } = scene;
     let pane = &app.training;
-    if let Some(run) = pane.active() {
-        let words = format!("A run goes on in {}: N shows it. One at a time.", run.out().display());
-        return (words, theme.warn(), false);
-    }
-    if let Some(name) = &pane.coming {
-        return (format!("{name} is on its way; a run can start when it is loaded."), theme.warn(), false);
-    }
-    if shared.model.is_none() {
-        return ("No model is loaded: m chooses the one to train.".into(), theme.warn(), false);
-    }
-    if let Err((field, words)) = form.request(shared) {
-        return (format!("It cannot start yet. {}: {words}", field.name()), theme.error(), false);
+    match pane.hindrance(shared) {
+        Some((Some(field), _)) if field == form.selected => {
+            return ("It cannot start yet.".into(), theme.error(), false);
+        }
+        Some((Some(field), words)) => {
+            return (format!("It cannot start yet. {}: {words}", field.name()), theme.error(), false);
+        }
+        Some((None, words)) => {
+            let style = if form.plan.is_some() { theme.error() } else { theme.warn() };
+            return (words, style, false);
+        }
+        None => {}
     }
     match &form.plan {
         Some(Ok(plan)) => (sentence(plan, form.resumes), theme.strong(), true),
-        Some(Err(words)) => (words.clone(), theme.error(), false),
         None if pane.planning.is_some() => {
             let sign = crate::ui::frame::spin(app, theme);
             (format!("{sign} reading the data and estimating"), theme.dim(), true)
         }
-        None => (String::new(), theme.dim(), true),
+        // Nothing was asked yet: it is being typed, or has just changed.
+        _ => (String::new(), theme.dim(), form.typing.is_none()),
     }
 }
 

@@ -57,8 +57,9 @@ pub fn draw(
     let row = |i: u16| Rect { y: area.y + i, height: 1, ..area };
     state_row(buf, row(0), pane, now, theme);
     progress_row(buf, row(1), pane, theme);
-    numbers(buf, row(2), pane, theme);
-    body(buf, Rect { y: area.y + 3, height: area.height - 3, ..area }, pane, theme);
+    let rest = Rect { y: area.y + 2, height: area.height - 2, ..area };
+    let used = numbers(buf, rest, pane, theme);
+    body(buf, Rect { y: rest.y + used, height: rest.height - used, ..area }, pane, theme);
 }
 
 /// The curves, and below them what is to be known about them.
@@ -110,6 +111,23 @@ fn nothing_yet(buf: &mut Buffer, area: Rect, pane: &Curves, followed: Option<&Pa
 
 /// A name and a value that belong together.
 pub type Piece = [(String, Style); 2];
+
+/// Pieces over at most `most` rows, each whole or not at all; returns the rows used.
+pub fn wrapped_pieces(buf: &mut Buffer, area: Rect, all: &[Piece], most: u16) -> u16 {
+    let length = |p: &Piece| (text::width(&p[0].0) + text::width(&p[1].0)) as u16;
+    let (mut from, mut used) = (0, 0);
+    while from < all.len() && used < most.min(area.height) {
+        let mut room = area.width + 3;
+        let fitting = all[from..].iter().take_while(|p| {
+            let need = length(p) + 3;
+            room.checked_sub(need).map(|left| room = left).is_some()
+        });
+        let n = fitting.count().max(1);
+        pieces(buf, Rect { y: area.y + used, height: 1, ..area }, &all[from..from + n]);
+        (from, used) = (from + n, used + 1);
+    }
+    used
+}
 
 /// Pieces one after the other, each whole or not at all.
 pub fn pieces(buf: &mut Buffer, area: Rect, pieces: &[Piece]) {
@@ -180,8 +198,8 @@ pub fn progress(buf: &mut Buffer, area: Rect, done: Option<f64>, says: &str, the
     text::put_right(buf, area, area.y, &says, theme.text());
 }
 
-/// The newest values, each whole or not at all.
-pub fn numbers(buf: &mut Buffer, area: Rect, pane: &Curves, theme: &Theme) {
+/// The newest values, over two rows where one is too short; returns the rows used.
+pub fn numbers(buf: &mut Buffer, area: Rect, pane: &Curves, theme: &Theme) -> u16 {
     let last = &pane.last;
     let mut row: Vec<Piece> = Vec::new();
     let mut add = |name: &str, value: String, style: Style| {
@@ -210,25 +228,38 @@ pub fn numbers(buf: &mut Buffer, area: Rect, pane: &Curves, theme: &Theme) {
     if let Some(tokens) = last.total_tokens {
         add("seen", format!("{} tokens", text::count(tokens)), theme.text());
     }
-    pieces(buf, area, &row);
+    wrapped_pieces(buf, area, &row, if area.height < 12 { 1 } else { 2 })
 }
 
-/// The chosen metric large, the others beside it, its recent part below: as far as there is room.
-pub fn charts(buf: &mut Buffer, area: Rect, pane: &Curves, theme: &Theme) {
+/// The chosen metric large, the others beside or below it, its recent part below: as far as there is room.
+fn charts(buf: &mut Buffer, area: Rect, pane: &Curves, theme: &Theme) {
     let there = pane.metrics();
     let metric =
         if there.contains(&pane.metric) { pane.metric } else { there.first().copied().unwrap_or_default() };
     let others: Vec<Metric> = there.into_iter().filter(|m| *m != metric).collect();
     let beside = area.width >= 100 && area.height >= 12 && !others.is_empty();
+    let below = !beside && area.height >= 22 && !others.is_empty();
+    let whole = Chart { metric, recent: pane.recent, main: true };
     let main_width = if beside { area.width * 3 / 5 } else { area.width };
-    let main = Rect { width: main_width, ..area };
-    if area.height >= 26 {
+    let mut main = Rect { width: main_width, ..area };
+    if below {
+        let height = area.height * 2 / 5;
+        main.height -= height;
+        let columns = others.len().min(usize::from(area.width / 24).max(1));
+        let width = area.width / columns as u16;
+        for (i, metric) in others.iter().take(columns).enumerate() {
+            let x = area.x + i as u16 * width;
+            let at = Rect { x, y: main.bottom(), width: width.saturating_sub(2), height };
+            chart(buf, at, pane, Chart { metric: *metric, recent: pane.recent, main: false }, theme);
+        }
+    }
+    if beside && area.height >= 26 && pane.has_recent_part() {
         let upper = Rect { height: area.height * 11 / 20, ..main };
         let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..main };
-        chart(buf, upper, pane, Chart { metric, recent: pane.recent, main: true }, theme);
-        chart(buf, lower, pane, Chart { metric, recent: !pane.recent, main: true }, theme);
+        chart(buf, upper, pane, whole, theme);
+        chart(buf, lower, pane, Chart { recent: !pane.recent, ..whole }, theme);
     } else {
-        chart(buf, main, pane, Chart { metric, recent: pane.recent, main: true }, theme);
+        chart(buf, main, pane, whole, theme);
     }
     if beside {
         let side = Rect { x: area.x + main_width + 2, width: area.width - main_width - 2, ..area };

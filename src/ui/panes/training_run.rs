@@ -33,9 +33,12 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, run: &Run, theme: &Theme)
     if app.training.live.records == 0 {
         return before_the_first_step(buf, rest, app, run, theme);
     }
-    if rest.height > 1 {
-        numbers(buf, Rect { height: 1, ..rest }, &app.training.live, theme);
-        body(buf, below(rest, 1), &app.training.live, theme);
+    if matches!(run.phase, Phase::Ended(Ending::Done(_))) {
+        // The result is said already.
+        body(buf, rest, &app.training.live, theme);
+    } else if rest.height > 1 {
+        let used = numbers(buf, rest, &app.training.live, theme);
+        body(buf, below(rest, used), &app.training.live, theme);
     }
 }
 
@@ -197,7 +200,8 @@ fn next_steps(app: &App, run: &Run, theme: &Theme) -> Vec<Piece> {
     if run.resumable() {
         keys.push(("Space", "goes on with the run"));
     }
-    keys.push(("N", "a new run"));
+    let failed = matches!(run.phase, Phase::Ended(Ending::Failed(_)));
+    keys.push(("N", if failed { "changes the settings and starts anew" } else { "a new run" }));
     keys.into_iter()
         .map(|(key, words)| [(format!("{key} "), theme.key()), (words.into(), theme.text())])
         .collect()

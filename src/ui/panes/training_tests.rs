@@ -104,7 +104,7 @@ fn states_of_a_run_are_said() {
     assert!(
         text.contains("✗ failed")
             && text.contains("is not a number at step 31")
-            && text.contains("a new run")
+            && text.contains("starts anew")
     );
 }
 
