@@ -74,6 +74,7 @@ impl ThemeKind {
 
 /// Everything that can happen to the app.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few at a time, each moved once")]
 pub enum Msg {
     Key(KeyInput),
     Paste(String),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// What the runtime shall do for the app; the app itself does no I/O.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few at a time, each moved once")]
 pub enum Effect {
     Engine(Command),
     /// Put text on the clipboard (OSC 52).

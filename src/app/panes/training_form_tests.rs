@@ -34,8 +34,7 @@ fn presets_change_the_settings_and_nothing_else() {
 #[test]
 fn languages_must_differ_and_be_the_tasks() {
     let without = Shared { library: std::rc::Rc::new(FakeLibrary::new(2, &["sw"])), ..shared(2, &[]) };
-    let mut form = Form::default();
-    form.sources = Chosen::of(&["en", "zh"]);
+    let mut form = Form { sources: Chosen::of(&["en", "zh"]), ..Form::default() };
     assert_eq!(form.from(&*without.library), ["zh"], "the target is none of the sources");
     form.sources = Chosen::of(&["sw"]);
     assert!(form.fault(Field::Sources, &without).unwrap().contains("no questions in sw"));

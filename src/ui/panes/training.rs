@@ -69,11 +69,20 @@ pub fn status(app: &App) -> Option<String> {
     Some(words)
 }
 
+/// A key and what it does.
+pub type Hint = (String, &'static str);
+
+fn key(action: Action) -> String {
+    key_for(action, PaneId::Training).map(key_name).unwrap_or_default()
+}
+
+fn of(pairs: &[(Action, &'static str)]) -> Vec<Hint> {
+    pairs.iter().map(|(action, words)| (key(*action), *words)).collect()
+}
+
 /// Keys and words for the bottom line, the most useful first.
-pub fn hints(app: &App) -> Vec<(String, &'static str)> {
+pub fn hints(app: &App) -> Vec<Hint> {
     let pane = &app.training;
-    let key = |action: Action| key_for(action, PaneId::Training).map(key_name).unwrap_or_default();
-    let of = |pairs: &[(Action, &'static str)]| pairs.iter().map(|(a, w)| (key(*a), *w)).collect::<Vec<_>>();
     let view = [
         (Action::NextMeasure, "curve"),
         (Action::ToggleRecent, "recent"),
@@ -83,7 +92,7 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     let run = pane.run.as_ref();
     let mut out = match (pane.view, pane.sheet) {
         (TrainingView::Watch, _) => return of(&[(Action::Play, "play"), (Action::ToggleWatch, "the run")]),
-        (_, Sheet::Form) => return form_hints(app, &of),
+        (_, Sheet::Form) => return form_hints(app),
         (_, Sheet::Run) => match run.map(|r| &r.phase) {
             Some(Phase::Ended(_)) if pane.result().is_some() => of(&[
                 (Action::Open, "load adapter"),
@@ -111,10 +120,7 @@ pub fn hints(app: &App) -> Vec<(String, &'static str)> {
     out
 }
 
-fn form_hints(
-    app: &App,
-    of: &dyn Fn(&[(Action, &'static str)]) -> Vec<(String, &'static str)>,
-) -> Vec<(String, &'static str)> {
+fn form_hints(app: &App) -> Vec<Hint> {
     let form = &app.training.form;
     if let Some(typing) = &form.typing {
         let mut out = vec![("Enter".to_owned(), "takes it"), ("Esc".to_owned(), "leaves it as it was")];
