@@ -239,7 +239,7 @@ pub static KEYS: &[Binding] = &[
         "Next sheet: the form of a new run, the run, the followed log",
         TRAINING,
     ),
-    row(&["d"], A::NextPreset, "preset", "Settings: the paper's, or for a quick look", TRAINING),
+    row(&["P"], A::NextPreset, "preset", "Settings: the paper's, or for a quick look", TRAINING),
     row(&["/"], A::ToggleLanguages, "languages", "Choose the source languages", TRAINING),
     row(&["o"], A::OpenTrainingLog, "open log", "Follow any run's trainer_log.jsonl", TRAINING),
     row(&["v"], A::NextMeasure, "curve", "Next curve: loss, learning rate, speed, gradient norm", TRAINING),

@@ -266,7 +266,7 @@ fn a_directory_with_an_interrupted_run_is_offered_to_go_on() {
 fn a_directory_that_is_in_the_way_says_why() {
     let mut bench = form();
     bench.hold = true;
-    bench.keys("d");
+    bench.keys("P");
     bench.settle();
     for message in ["runs/x is a file: name another.", "There is no run in runs/x."] {
         bench.held.clear();

@@ -1,7 +1,7 @@
 //! The form of a run.
 //!
 //! ```text
-//!  Align gemma-3-270m           d [the paper's] quick look
+//!  Align gemma-3-270m           P [the paper's] quick look
 //!  from      zh 中文  es español
 //!  into      en English          pairs     all
 //!  ...

@@ -1,4 +1,5 @@
 use crate::app::Msg;
+use crate::app::panes::training_fields::{Field, rows};
 use crate::app::testing::Bench;
 use crate::engine::protocol::{Event, TrainEnd};
 use crate::ui::panes::shots;
@@ -57,6 +58,29 @@ fn the_form_in_other_themes() {
 }
 
 #[test]
+fn tight_places_keep_the_line_and_the_start() {
+    let tight = |name: &str, mut bench: Bench| {
+        bench.app.training.form.selected = Field::Seed;
+        let text = shot(name, &bench);
+        for words in ["seed", "c starts", "Decides"] {
+            assert!(text.contains(words), "{name}: no {words:?} in {text}");
+        }
+    };
+    tight("form_60x16", form(60, 16));
+    let mut bench = Bench::with_adapter(160, 48);
+    bench.keys("5");
+    bench.settle();
+    tight("form_beside_two_runs", bench);
+    let mut bench = form(80, 24);
+    bench
+        .app
+        .messages
+        .warn("The adapters belonged to the model before and are no longer loaded: a loads some.");
+    bench.wait(1);
+    tight("form_with_message", bench);
+}
+
+#[test]
 fn a_run_at_every_size() {
     for (width, height) in [(80, 24), (120, 36), (160, 48), (200, 60)] {
         let mut bench = running(width, height, 30);
@@ -110,6 +134,10 @@ fn states_of_a_run_are_said() {
 
 #[test]
 fn a_finished_run_says_what_came_of_it() {
+    let mut bench = running(160, 48, 30);
+    shot("run_beside_the_lens", &bench);
+    bench.keys("o");
+    shot("ask_log", &bench);
     for (width, height) in [(80, 24), (120, 36)] {
         let mut bench = running(width, height, 51);
         bench.finish(TrainEnd::Finished);
@@ -144,7 +172,7 @@ fn before_the_first_step_and_without_a_model() {
 #[test]
 fn every_field_is_reachable_and_nothing_is_cut_mid_word() {
     let mut bench = form(80, 24);
-    for field in crate::app::panes::training_fields::rows().flatten() {
+    for field in rows().flatten() {
         bench.app.training.form.selected = *field;
         let text = shot("form_each", &bench);
         let flat = text.split_whitespace().filter(|w| *w != "│").collect::<Vec<_>>().join(" ");
