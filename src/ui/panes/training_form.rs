@@ -85,8 +85,8 @@ fn heading(buf: &mut Buffer, at: Rect, place: &FormPlace, scene: &Scene) {
     let model = scene.shared.model.as_ref().map_or("a model", |m| m.name.as_str());
     let room = usize::from(row.width).saturating_sub(end + 2);
     let words = format!("Align {}", text::harmless(model));
-    let words = text::ellipsize(&words, room, theme.glyphs.ascii).into_owned();
-    text::put(buf, row, row.x, y, &words, theme.accent());
+    let words = if text::width(&words) <= room { words.as_str() } else { "Align" };
+    text::put(buf, row, row.x, y, words, theme.accent());
     let mut x = row.right().saturating_sub(end as u16);
     x = text::put(buf, row, x, y, key, theme.key()) + 1;
     for (preset, name) in Preset::ALL.iter().zip(&names) {
@@ -129,17 +129,23 @@ fn fields_row(
             (_, 0) => Rect { width: half.saturating_sub(1), ..line },
             _ => Rect { x: line.x + half, width: line.width - half, ..line },
         };
-        cursor = field_cell(buf, cell, *field, scene).or(cursor);
+        cursor = field_cell(buf, cell, *field, columns(place.width), scene).or(cursor);
     }
     cursor
 }
 
-/// Columns of a field's name, in a form of that width.
-fn name_width(width: u16) -> u16 {
-    if width < 22 { 9 } else { 11 }
+/// Columns before a field's name, and before its value, in a form of that width.
+fn columns(width: u16) -> (u16, u16) {
+    if width < 44 { (1, 10) } else { (2, 11) }
 }
 
-fn field_cell(buf: &mut Buffer, cell: Rect, field: Field, scene: &Scene) -> Option<Position> {
+fn field_cell(
+    buf: &mut Buffer,
+    cell: Rect,
+    field: Field,
+    (indent, before): (u16, u16),
+    scene: &Scene,
+) -> Option<Position> {
     let theme = scene.theme;
     let selected = scene.form.selected == field;
     if selected {
@@ -154,8 +160,8 @@ fn field_cell(buf: &mut Buffer, cell: Rect, field: Field, scene: &Scene) -> Opti
     };
     text::put(buf, cell, cell.x, cell.y, sign, sign_style);
     let name_style = if selected { theme.text() } else { theme.dim() };
-    text::put(buf, cell, cell.x + 2, cell.y, field.name(), name_style);
-    let from = cell.x + name_width(cell.width);
+    text::put(buf, cell, cell.x + indent, cell.y, field.name(), name_style);
+    let from = cell.x + before;
     let value = Rect { x: from, width: cell.right().saturating_sub(from), ..cell };
     if let Some(typing) = scene.form.typing.as_ref().filter(|t| t.field == field) {
         let editor = &typing.editor;
@@ -206,6 +212,7 @@ fn shown(field: Field, scene: &Scene) -> (Vec<String>, bool) {
             vec![
                 format!("the task {task}: {n} questions in each language"),
                 format!("{task}: {n} questions each"),
+                task.clone(),
             ]
         }
         (Field::Pairs, true) => vec!["all".into()],
@@ -290,6 +297,9 @@ fn foot(buf: &mut Buffer, at: Rect, place: &FormPlace, scene: &Scene) {
     if area.height == 0 {
         return;
     }
+    let airy = place.roomy || area.height >= 7;
+    let above = u16::from(airy && !place.roomy);
+    let area = Rect { y: area.y + above, height: area.height - above, ..area };
     let candidates = form.typing.as_ref().map(|t| t.candidates.join("  ")).unwrap_or_default();
     let field = form.typing.as_ref().map_or(form.selected, |t| t.field);
     let (words, style) = match form.fault(field, scene.shared) {
@@ -297,9 +307,9 @@ fn foot(buf: &mut Buffer, at: Rect, place: &FormPlace, scene: &Scene) {
         None if !candidates.is_empty() => (candidates, theme.dim()),
         None => (field.meaning().to_owned(), theme.dim()),
     };
-    let most = if place.roomy { 3 } else { (area.height / 2).max(1) };
+    let most = if airy { 3 } else { (area.height / 2).max(1) };
     let used = paragraph(buf, Rect { height: area.height.min(most), ..area }, &words, style);
-    let gap = if place.roomy { 1 } else { 0 };
+    let gap = u16::from(airy);
     let y = area.y + used + gap;
     let rest = Rect { y: y.min(area.bottom()), height: area.bottom().saturating_sub(y), ..area };
     let (words, style, key) = outlook(app, scene);

@@ -62,7 +62,7 @@ fn tight_places_keep_the_line_and_the_start() {
     let tight = |name: &str, mut bench: Bench| {
         bench.app.training.form.selected = Field::Seed;
         let text = shot(name, &bench);
-        for words in ["seed", "c starts", "Decides"] {
+        for words in ["seed ", "validate ", "c starts", "Decides"] {
             assert!(text.contains(words), "{name}: no {words:?} in {text}");
         }
     };
