@@ -216,7 +216,7 @@ fn shown(field: Field, scene: &Scene) -> (Vec<String>, bool) {
             ]
         }
         (Field::Pairs, true) => vec!["all".into()],
-        (Field::Steps, true) => vec!["as the epochs say".into(), "by epochs".into()],
+        (Field::Steps, true) => vec!["as the epochs say".into(), "by epochs".into(), "auto".into()],
         (Field::Out, true) => vec![text::harmless(&form.out(&*shared.library).display().to_string())],
         (Field::Frames, true) => every(form.every()),
         (Field::Check | Field::Save | Field::Frames, false) => match typed.trim().parse() {
