@@ -278,6 +278,10 @@ impl App {
         effects: &mut Vec<Effect>,
         f: impl FnOnce(&mut dyn Pane, &mut Cx) -> T,
     ) -> T {
+        if id == PaneId::Training {
+            // What a run watches is chosen in the PCA pane.
+            self.training.watch.set.copy(&self.pca);
+        }
         let pane: &mut dyn Pane = match id {
             PaneId::Query => &mut self.query,
             PaneId::Lens => &mut self.lens,

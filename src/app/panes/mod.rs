@@ -22,3 +22,8 @@ pub mod training_form;
 pub mod training_place;
 pub mod training_run;
 pub mod watch;
+pub mod watch_export;
+#[cfg(test)]
+pub mod watch_fixture;
+pub mod watch_frames;
+pub mod watch_request;

@@ -2,7 +2,7 @@
 
 use crate::app::action::Action;
 use crate::app::library::Library;
-use crate::app::panes::alignment::PAPER_PAIRS;
+use crate::app::panes::alignment;
 use crate::app::panes::languages::{Chosen, LanguageList};
 use crate::app::panes::speed::Speed;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
@@ -100,17 +100,7 @@ impl PcaPane {
 
     /// Pairs that the answer has, the paper's first.
     pub fn pairs(&self) -> Vec<String> {
-        let Some(layer) = self.answer.as_ref().and_then(|a| a.runs.first()?.layers.first()) else {
-            return Vec::new();
-        };
-        let paper = PAPER_PAIRS.iter().filter(|p| layer.pearson.contains_key(**p)).map(|p| (*p).to_owned());
-        let langs = &self.answer.as_ref().map(|a| a.langs.clone()).unwrap_or_default();
-        let all = langs
-            .iter()
-            .enumerate()
-            .flat_map(|(i, a)| langs[i + 1..].iter().map(move |b| format!("{a}-{b}")));
-        let others = all.filter(|p| layer.pearson.contains_key(p) && !PAPER_PAIRS.contains(&p.as_str()));
-        paper.chain(others).collect()
+        self.answer.as_ref().map_or(Vec::new(), alignment::pairs)
     }
 
     /// A pair's measure at every layer of a run, as (layer, measure).

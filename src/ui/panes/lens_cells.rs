@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 /// Below this a probability (or a difference) is shown as 0, in its number and in its bar.
-const NOTHING: f32 = 0.0005;
+pub const NOTHING: f32 = 0.0005;
 
 /// How a row looks: current, or of the query before.
 pub struct Looks<'a> {
@@ -37,7 +37,7 @@ pub fn probability(p: f32) -> String {
 }
 
 /// A difference of probabilities in at most five cells: "+.123", "0".
-fn signed(d: f32) -> String {
+pub fn signed(d: f32) -> String {
     match d {
         d if !d.is_finite() => "?".into(),
         d if d.abs() < NOTHING => "0".into(),

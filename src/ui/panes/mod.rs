@@ -24,6 +24,12 @@ mod training_form;
 mod training_log;
 mod training_run;
 pub mod watch;
+mod watch_curves;
+mod watch_film;
+mod watch_lens;
+mod watch_pairs;
+mod watch_plane;
+mod watch_time;
 
 use super::text::{put, width};
 use ratatui::buffer::Buffer;

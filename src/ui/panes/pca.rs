@@ -217,6 +217,8 @@ fn scatter(buf: &mut Buffer, area: Rect, run: usize, scene: &Scene) {
     });
     let mut scatter = Scatter {
         classes: classes.collect(),
+        trails: Vec::new(),
+        names_at_centroids: false,
         ranges: common_ranges(answer.runs.as_slice(), run, pane),
         equal: true,
         marks: if pane.dots && theme.ladder != Ladder::None { Marks::Dots } else { Marks::Shapes },

@@ -34,7 +34,7 @@ pub fn render(buf: &mut Buffer, area: Rect, pane: &PcaPane, theme: &Theme) {
 }
 
 /// A value of -1..=1 in five columns: ` .97`, `-.12`, `1.00`.
-fn value(v: f64) -> String {
+pub fn value(v: f64) -> String {
     match v {
         v if !v.is_finite() => "-".into(),
         v if v.abs() >= 0.9995 => format!("{v:.2}"),

@@ -17,6 +17,13 @@ pub struct Class<'a> {
     pub points: &'a [[f64; 2]],
 }
 
+/// A path through the plane, drawn over the points, with a mark where it begins.
+#[derive(Clone, Debug)]
+pub struct Trail<'a> {
+    pub points: &'a [[f64; 2]],
+    pub style: Style,
+}
+
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Marks {
@@ -34,6 +41,7 @@ pub type Ranges = ((f64, f64), (f64, f64));
 #[derive(Clone, Debug, Default)]
 pub struct Scatter<'a> {
     pub classes: Vec<Class<'a>>,
+    pub trails: Vec<Trail<'a>>,
     /// Fixed ranges; `None`: from the data.
     pub ranges: Option<Ranges>,
     /// One unit is as long on both axes.
@@ -41,6 +49,8 @@ pub struct Scatter<'a> {
     pub marks: Marks,
     /// This item is marked in every class (the same item in all languages).
     pub item: Option<usize>,
+    /// Names stand on the centroids, over the points, as long as they do not cover each other.
+    pub names_at_centroids: bool,
     /// Names of the axes.
     pub names: (&'a str, &'a str),
     pub style: PlotStyle,
@@ -87,8 +97,24 @@ impl Scatter<'_> {
                 }
             }
         }
+        self.draw_trails(buf, &plot);
         let mut taken = self.mark_item(buf, &plot);
         self.name_classes(buf, &plot, &canvas, &mut taken);
+    }
+
+    fn draw_trails(&self, buf: &mut Buffer, plot: &Plot) {
+        let mut canvas = Braille::new(plot.inner.width, plot.inner.height, self.trails.len()).exclusive();
+        for (class, trail) in self.trails.iter().enumerate() {
+            let dots: Vec<(i64, i64)> = trail.points.iter().filter_map(|p| plot.dot(p[0], p[1])).collect();
+            dots.windows(2).for_each(|w| canvas.line(w[0], w[1], class, 1));
+        }
+        let styles: Vec<Style> = self.trails.iter().map(|t| t.style).collect();
+        canvas.render(buf, plot.inner, &styles, &[], self.style.ascii);
+        for trail in self.trails.iter().filter(|t| t.points.len() > 1) {
+            if let Some(at) = trail.points.first().and_then(|p| plot.cell(p[0], p[1])) {
+                buf[at].set_char(if self.style.ascii { '@' } else { '◎' }).set_style(trail.style);
+            }
+        }
     }
 
     /// The point nearest to a screen cell, as (class, item), within three cells of it.
@@ -138,7 +164,9 @@ impl Scatter<'_> {
                 !taken.iter().any(|(tx, ty)| *ty == y && *tx + 1 >= x && *tx <= x + width)
             };
             let places: Vec<(u16, u16)> = places.filter(free).collect();
-            let clear = places.iter().find(|(x, y)| (*x..x + width).all(|x| empty(x, *y)));
+            let clear =
+                |(x, y): &&(u16, u16)| self.names_at_centroids || (*x..x + width).all(|x| empty(x, *y));
+            let clear = places.iter().find(clear);
             let Some((x, y)) = clear.or(places.first()).copied() else { continue };
             let style = class.style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED);
             text::put(buf, plot.inner, x, y, class.name, style);
@@ -167,7 +195,7 @@ const OFFSETS: [(i16, i16); 15] = [
 ];
 
 /// Mean of the finite points.
-fn centroid(points: &[[f64; 2]]) -> Option<[f64; 2]> {
+pub fn centroid(points: &[[f64; 2]]) -> Option<[f64; 2]> {
     let finite = points.iter().filter(|p| p[0].is_finite() && p[1].is_finite());
     let (n, x, y) = finite.fold((0.0, 0.0, 0.0), |(n, x, y), p| (n + 1.0, x + p[0], y + p[1]));
     (n > 0.0).then(|| [x / n, y / n])
@@ -231,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_trail_lies_over_the_points_and_marks_its_beginning() {
+        let path = [[0.0, 0.0], [5.0, 5.0], [10.0, 10.0]];
+        let point = [[0.0, 10.0]];
+        let trails = vec![Trail { points: &path, style: Style::new() }];
+        let scatter = Scatter { classes: vec![class("", 'e', &point)], trails, ..Default::default() };
+        let scatter = Scatter { ranges: Some(((0.0, 10.0), (0.0, 10.0))), ..scatter };
+        let text = drawn(&scatter, 12, 4);
+        let dots = text.chars().filter(|c| ('\u{2801}'..='\u{28FF}').contains(c)).count();
+        assert!(
+            dots > 4 && text.contains('e') && text.trim_end().lines().last().unwrap().starts_with('◎'),
+            "{text}"
+        );
+        let standing = Scatter { trails: vec![Trail { points: &path[..1], style: Style::new() }], ..scatter };
+        assert!(!drawn(&standing, 12, 4).contains('◎'), "what has not moved has no trail");
+    }
+
+    #[test]
     fn odd_data_and_sizes_are_harmless() {
         let sets: [&[[f64; 2]]; 5] = [
             &[],
@@ -243,7 +288,8 @@ mod tests {
             for (w, h) in [(0, 0), (1, 1), (4, 2), (50, 15)] {
                 for equal in [true, false] {
                     let classes = vec![class("en", 'e', points), class("日本", 'j', points)];
-                    let scatter = Scatter { classes, equal, item: Some(0), ..Default::default() };
+                    let trails = vec![Trail { points, style: Style::new() }];
+                    let scatter = Scatter { classes, trails, equal, item: Some(0), ..Default::default() };
                     drawn(&scatter, w, h);
                     scatter.nearest(Rect::new(0, 0, w, h), 0, 0);
                 }
