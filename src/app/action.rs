@@ -266,7 +266,13 @@ pub static KEYS: &[Binding] = &[
     row(&["down", "j"], A::Down, "", "Frames: a layer down; else to the line below", TRAINING),
     row(&["d"], A::NextPart, "", "Frames: lens, scatter, pairs where not all fit", TRAINING),
     row(&["M"], A::ToggleTrails, "", "Frames: show or hide the languages' paths since the base", TRAINING),
-    row(&["Q"], A::WatchQuery, "", "Frames: watch the current query and languages from now on", TRAINING),
+    row(
+        &["Q"],
+        A::WatchQuery,
+        "watch this query",
+        "Frames: watch the current query and languages from now on",
+        TRAINING,
+    ),
     // Eval
     row(&["c"], A::Compute, "evaluate", "Evaluate what is chosen; what was answered before is kept", EVAL),
     row(&["enter"], A::Open, "open", "Open a language's items; open an item in the lens", EVAL),

@@ -31,7 +31,6 @@ impl Part {
 /// The run that is watched.
 #[derive(Debug, Default)]
 pub struct Run {
-    pub job: Option<JobId>,
     /// It goes on.
     pub live: bool,
     pub paused: bool,
@@ -56,8 +55,10 @@ pub struct WatchState {
     label: String,
     /// What a run that begins next will be asked, and its name.
     wished: (Option<Watch>, String),
-    /// The job that was asked for last.
-    awaited: Option<JobId>,
+    /// What the run that has not started yet was asked.
+    begun: Option<(Option<Watch>, String)>,
+    /// The run's job, from when it is asked for.
+    pub job: Option<JobId>,
     /// The frame looked at, by its number; `None` follows the newest.
     pinned: Option<u64>,
     /// When the next frame is shown, while playing.
@@ -81,7 +82,8 @@ impl Default for WatchState {
             asked: None,
             label: String::new(),
             wished: (None, String::new()),
-            awaited: None,
+            begun: None,
+            job: None,
             pinned: None,
             playing: None,
             speed,
@@ -132,19 +134,20 @@ impl WatchState {
     /// A run was asked for, with what was wished for last; its frames take the place of those before as soon as it
     /// starts.
     pub fn begin(&mut self, job: JobId) {
-        self.awaited = Some(job);
+        self.job = Some(job);
+        self.begun = Some(std::mem::take(&mut self.wished));
     }
 
     /// Asks the running job to watch the current query and languages from now on; false where nothing runs or there
     /// is nothing to watch.
     pub fn watch_current(&mut self, cx: &mut Cx) -> bool {
-        let Some(job) = self.run.job.filter(|_| self.run.live) else { return false };
+        let Some(job) = self.job.filter(|_| self.run.live) else { return false };
         let every = self.asked.as_ref().map_or(watch_request::EVERY, |w| w.every);
         let watch = self.wish(every, cx.shared);
         if watch.is_none() {
             return false;
         }
-        (self.asked, self.label) = self.wished.clone();
+        (self.asked, self.label) = std::mem::take(&mut self.wished);
         self.follow();
         cx.send(Command::TrainWatch { job, watch });
         true
@@ -278,9 +281,7 @@ impl WatchState {
 
     /// A run begins; one that goes on with the run shown keeps its frames up to there.
     fn start(&mut self, job: JobId, plan: &TrainPlan) {
-        if self.awaited.take() == Some(job) {
-            (self.asked, self.label) = self.wished.clone();
-        }
+        (self.asked, self.label) = self.begun.take().unwrap_or_default();
         if plan.done_steps == 0 || plan.out != self.run.out {
             self.run = Run { out: plan.out.clone(), ..Run::default() };
             self.chosen = None;
@@ -288,8 +289,9 @@ impl WatchState {
             self.run.frames.cut(plan.done_steps);
             self.run.loss.push(plan.done_steps as f64, f64::NAN);
         }
+        self.job = Some(job);
         let run = &mut self.run;
-        (run.job, run.live, run.paused) = (Some(job), true, false);
+        (run.live, run.paused) = (true, false);
         (run.step, run.total) = (plan.done_steps, plan.total_steps);
         self.follow();
     }
@@ -334,24 +336,24 @@ impl Pane for WatchState {
     fn on_event(&mut self, event: &Event, _cx: &mut Cx) {
         match event {
             Event::TrainStarted { job, plan } => return self.start(*job, plan),
-            Event::TrainFrame { job, frame } if Some(*job) == self.run.job => {
+            Event::TrainFrame { job, frame } if Some(*job) == self.job => {
                 return self.run.frames.push(frame.clone(), &self.label);
             }
             _ => {}
         }
         let run = &mut self.run;
         match event {
-            Event::TrainStep { job, step } if Some(*job) == run.job => {
+            Event::TrainStep { job, step } if Some(*job) == self.job => {
                 run.step = step.step;
                 run.total = run.total.max(step.step);
                 run.loss.push(step.step as f64, step.loss);
             }
-            Event::TrainValidated { job, step, eval_loss, .. } if Some(*job) == run.job => {
+            Event::TrainValidated { job, step, eval_loss, .. } if Some(*job) == self.job => {
                 run.eval_loss.push(*step as f64, *eval_loss);
             }
-            Event::TrainPaused { job, paused } if Some(*job) == run.job => run.paused = *paused,
+            Event::TrainPaused { job, paused } if Some(*job) == self.job => run.paused = *paused,
             Event::TrainDone { job, .. } | Event::Failed { job, .. } | Event::Cancelled { job }
-                if Some(*job) == run.job =>
+                if Some(*job) == self.job =>
             {
                 (run.live, run.paused) = (false, false);
             }

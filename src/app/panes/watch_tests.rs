@@ -133,9 +133,10 @@ fn a_resumed_run_goes_on_with_its_frames_and_another_one_begins_anew() {
         plan: TrainPlan { out: out.into(), done_steps, total_steps: 400, ..TrainPlan::default() },
     };
     acted(&shared, &mut Jobs::default(), 3.0, |cx| watch.on_event(&start(JOB + 1, "runs/th2en", 60), cx));
-    assert_eq!((step(&watch), watch.run.job), (60, Some(JOB + 1)));
+    assert_eq!((step(&watch), watch.job), (60, Some(JOB + 1)));
     acted(&shared, &mut Jobs::default(), 3.0, |cx| watch.on_event(&start(JOB + 2, "runs/other", 60), cx));
     assert!(watch.current().is_none() && watch.base().is_none());
+    assert!(watch.asked.is_none(), "nobody asked that run for frames");
 }
 
 #[test]

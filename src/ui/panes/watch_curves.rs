@@ -14,7 +14,7 @@ pub fn over_steps(buf: &mut Buffer, area: Rect, pairs: &[String], view: &View) {
         return;
     }
     let (watch, theme, measure) = (view.watch, view.theme, view.watch.measure);
-    let rest = heading(buf, area, "mean", "and every pair, over the steps", theme);
+    let rest = heading(buf, area, "mean over the steps", "and every pair", theme);
     let means = watch.series(|f| mean(pca_layer(f, view.layer)?, measure));
     let each: Vec<Vec<(f64, f64)>> = pairs
         .iter()
@@ -44,7 +44,7 @@ pub fn over_layers(buf: &mut Buffer, area: Rect, view: &View) {
         return;
     }
     let (theme, measure) = (view.theme, view.watch.measure);
-    let rest = heading(buf, area, "mean", "over the layers: base and step", theme);
+    let rest = heading(buf, area, "mean over the layers", "base and step", theme);
     let of = |frame: Option<&TrainFrame>| -> Vec<(f64, f64)> {
         let layers = frame.and_then(|f| f.pca.as_ref()?.runs.first()).map_or(&[][..], |r| &r.layers);
         layers.iter().filter_map(|l| Some((l.layer as f64, mean(l, measure)?))).collect()

@@ -162,7 +162,7 @@ fn axes_stay_while_one_scrubs() {
         let theme = &shots::themes()[0].1;
         let buf = shots::drawn(160, 48, theme, |buf, area| draw(buf, area, &watch, &shared, theme));
         // The rows under the scatters hold the labels of their axes.
-        let labels = |l: &str| l.contains("PC1").then(|| l.chars().rev().take(60).collect::<String>());
+        let labels = |l: &str| l.contains("PC1").then(|| l[l.len() - 60..].to_owned());
         shots::lines(&buf).lines().skip(1).filter_map(labels).collect::<Vec<_>>().join("\n")
     };
     assert!(axes(&[]).contains("PC1"));
