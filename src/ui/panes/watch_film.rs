@@ -146,19 +146,23 @@ impl<'a> Strip<'a> {
         self.words.iter().enumerate().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Density tells how probable; without colour a letter tells which, large where it is more probable than not.
+    /// Density tells how probable, colour which; where there are no blocks or no colours a letter tells which, large
+    /// where it is more probable than not.
     fn cell(&self, word: usize, p: f32, theme: &Theme) -> (char, Style) {
         let followed = &self.words[word];
-        let density = (p / 0.6).clamp(0.0, 1.0).sqrt();
-        if theme.ladder != Ladder::None {
-            return (if p < 0.01 { ' ' } else { theme.shade(density.max(0.25)) }, followed.style);
+        if theme.ladder != Ladder::None && !theme.glyphs.ascii {
+            let density = (p / 0.6).clamp(0.0, 1.0).sqrt().max(0.25);
+            return (if p < 0.01 { ' ' } else { theme.shade(density) }, followed.style);
         }
-        let letter = followed.name.chars().next().unwrap_or('?');
+        let letter = match followed.name.chars().next() {
+            Some(c) if c.is_ascii_alphabetic() => c,
+            _ => followed.mark,
+        };
         match p {
             p if p < 0.01 => (' ', Style::new()),
-            p if p < 0.1 => ('.', Style::new()),
-            p if p < 0.5 => (letter.to_ascii_lowercase(), Style::new()),
-            _ => (letter.to_ascii_uppercase(), Style::new().add_modifier(Modifier::BOLD)),
+            p if p < 0.1 => ('.', followed.style),
+            p if p < 0.5 => (letter.to_ascii_lowercase(), followed.style),
+            _ => (letter.to_ascii_uppercase(), followed.style.add_modifier(Modifier::BOLD)),
         }
     }
 }
