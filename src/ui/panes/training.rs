@@ -80,6 +80,18 @@ fn of(pairs: &[(Action, &'static str)]) -> Vec<Hint> {
     pairs.iter().map(|(action, words)| (key(*action), *words)).collect()
 }
 
+/// The same for the frames.
+fn watch_hints(app: &App) -> Vec<Hint> {
+    let watch = &app.training.watch;
+    let mut out =
+        of(&[(Action::Play, "play"), (Action::NextMeasure, "measure"), (Action::ToggleTrails, "paths")]);
+    if watch.outdated(&app.shared) || watch.run.live && watch.asked.is_none() {
+        out.insert(0, (key(Action::WatchQuery), "watch this query"));
+    }
+    out.extend(of(&[(Action::ToggleWatch, "the run"), (Action::NextPart, "part")]));
+    out
+}
+
 /// Keys and words for the bottom line, the most useful first.
 pub fn hints(app: &App) -> Vec<Hint> {
     let pane = &app.training;
@@ -91,7 +103,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
     ];
     let run = pane.run.as_ref();
     let mut out = match (pane.view, pane.sheet) {
-        (TrainingView::Watch, _) => return of(&[(Action::Play, "play"), (Action::ToggleWatch, "the run")]),
+        (TrainingView::Watch, _) => return watch_hints(app),
         (_, Sheet::Form) => return form_hints(app),
         (_, Sheet::Run) => match run.map(|r| &r.phase) {
             Some(Phase::Ended(_)) if pane.result().is_some() => of(&[
