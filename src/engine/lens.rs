@@ -119,7 +119,7 @@ impl Engine {
         cancel: &Cancel,
         on: &mut (dyn FnMut(LensPart) + Send),
     ) -> Result<LensAnswer> {
-        self.lens_with(query, runs, top, cancel, on, false)
+        self.lens_with(query, self.with_adapters(runs)?, top, cancel, on, false)
     }
 
     /// As [`Engine::lens`], and layers are handed out while later ones still compute (their divergence from
@@ -135,13 +135,18 @@ impl Engine {
         cancel: &Cancel,
         on: &mut (dyn FnMut(LensPart) + Send),
     ) -> Result<LensAnswer> {
-        self.lens_with(query, runs, top, cancel, on, true)
+        self.lens_with(query, self.with_adapters(runs)?, top, cancel, on, true)
     }
 
-    fn lens_with(
+    /// The runs with their adapters.
+    fn with_adapters(&self, runs: &[RunId]) -> Result<Vec<(RunId, Option<Arc<Adapter>>)>> {
+        runs.iter().map(|id| Ok((*id, self.adapter(*id)?))).collect()
+    }
+
+    pub(super) fn lens_with(
         &self,
         query: &Query,
-        runs: &[RunId],
+        runs: Vec<(RunId, Option<Arc<Adapter>>)>,
         top: usize,
         cancel: &Cancel,
         on: &mut (dyn FnMut(LensPart) + Send),
@@ -150,10 +155,10 @@ impl Engine {
         let started = Instant::now();
         let (tokens, _) = self.tokens_of(query)?;
         let followed = Followed::new(self.sets_of(query)?);
-        let mut list = runs
-            .iter()
-            .map(|id| Ok(Run { id: *id, adapter: self.adapter(*id)?, states: Vec::new(), shown: 0 }))
-            .collect::<Result<Vec<Run>>>()?;
+        let mut list: Vec<Run> = runs
+            .into_iter()
+            .map(|(id, adapter)| Run { id, adapter, states: Vec::new(), shown: 0 })
+            .collect();
         let spans: Vec<Span> = list.iter().map(|r| self.kv.span(tokens.clone(), r.adapter.clone())).collect();
         let reused_tokens = spans.iter().map(Span::reused).min().unwrap_or(0);
         let shown: Vec<TokenText> = tokens.iter().map(|id| self.token(*id)).collect();

@@ -34,6 +34,14 @@ struct Key {
 /// Pooled items kept at most; beyond it the cache starts anew.
 const KEPT: usize = 8192;
 
+/// One run's weights.
+pub(super) struct PooledRun {
+    pub id: RunId,
+    pub adapter: Option<Arc<Adapter>>,
+    /// Whether the weights stay what they are, so that their states may be kept.
+    pub lasting: bool,
+}
+
 /// Languages that are complete so far.
 type Complete = Vec<(String, Vec<Vec<Arc<Pooled>>>)>;
 
@@ -58,6 +66,23 @@ impl Engine {
         progress: Progress,
         partial: &mut (dyn FnMut(PcaAnswer) + Send),
     ) -> Result<PcaAnswer> {
+        let runs: Vec<PooledRun> = request
+            .runs
+            .iter()
+            .map(|id| Ok(PooledRun { id: *id, adapter: self.adapter(*id)?, lasting: true }))
+            .collect::<Result<_>>()?;
+        self.pca_of(request, &runs, cancel, progress, partial)
+    }
+
+    /// As [`Engine::pca_live`], with the runs' weights given; the request's own runs are not looked at.
+    pub(super) fn pca_of(
+        &self,
+        request: &PcaRequest,
+        runs: &[PooledRun],
+        cancel: &Cancel,
+        progress: Progress,
+        partial: &mut (dyn FnMut(PcaAnswer) + Send),
+    ) -> Result<PcaAnswer> {
         let started = Instant::now();
         let n = request.items.first().map_or(0, |(_, items)| items.len());
         for (lang, items) in &request.items {
@@ -71,25 +96,25 @@ impl Engine {
         if n * request.items.len() < 2 {
             return Err(Error::usage("a PCA needs at least two items"));
         }
-        let total = (n * request.items.len() * request.runs.len()) as u64;
+        let total = (n * request.items.len() * runs.len()) as u64;
+        let ids: Vec<RunId> = runs.iter().map(|r| r.id).collect();
         let mut done = 0;
         let mut complete: Complete = Vec::new();
         for (lang, items) in &request.items {
-            let mut per_run = Vec::with_capacity(request.runs.len());
-            for run in &request.runs {
-                let adapter = self.adapter(*run)?;
-                per_run.push(self.pool_items(items, *run, adapter, request, cancel, &mut |k| {
+            let mut per_run = Vec::with_capacity(runs.len());
+            for run in runs {
+                per_run.push(self.pool_items(items, run, request, cancel, &mut |k| {
                     done += k as u64;
                     progress("states", done, total, "items");
                 })?);
             }
             complete.push((lang.clone(), per_run));
             if complete.len() > 1 && complete.len() < request.items.len() {
-                partial(self.analyse(&complete, request, n, false, cancel)?);
+                partial(self.analyse(&complete, request, &ids, n, false, cancel)?);
             }
         }
         progress("measures", 0, 0, "");
-        let mut answer = self.analyse(&complete, request, n, true, cancel)?;
+        let mut answer = self.analyse(&complete, request, &ids, n, true, cancel)?;
         answer.elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
         Ok(answer)
     }
@@ -98,6 +123,7 @@ impl Engine {
         &self,
         complete: &Complete,
         request: &PcaRequest,
+        runs: &[RunId],
         n: usize,
         measures: bool,
         cancel: &Cancel,
@@ -110,7 +136,7 @@ impl Engine {
         };
         let hidden = self.decoder.config.hidden;
         // [run][layer][language] -> [items, hidden]
-        let arrays: Vec<Vec<Vec<Array2<f32>>>> = (0..request.runs.len())
+        let arrays: Vec<Vec<Vec<Array2<f32>>>> = (0..runs.len())
             .map(|r| {
                 layers
                     .iter()
@@ -123,8 +149,7 @@ impl Engine {
                     .collect()
             })
             .collect();
-        let runs: Vec<RunStates> = request
-            .runs
+        let runs: Vec<RunStates> = runs
             .iter()
             .zip(&arrays)
             .map(|(run, by_layer)| RunStates {
@@ -148,8 +173,7 @@ impl Engine {
     fn pool_items(
         &self,
         items: &[Item],
-        run: RunId,
-        adapter: Option<Arc<Adapter>>,
+        run: &PooledRun,
         request: &PcaRequest,
         cancel: &Cancel,
         on: &mut (dyn FnMut(usize) + Send),
@@ -161,7 +185,7 @@ impl Engine {
         };
         let paper = request.protocol == Protocol::Paper;
         let key = |i: &Item| Key {
-            run,
+            run: run.id,
             pooling,
             paper,
             prefix: i.query.prefix.clone(),
@@ -169,7 +193,7 @@ impl Engine {
         };
         let mut found: Vec<Option<Arc<Pooled>>> = {
             let cache = self.pooled.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            items.iter().map(|i| cache.get(&key(i)).cloned()).collect()
+            items.iter().map(|i| cache.get(&key(i)).filter(|_| run.lasting).cloned()).collect()
         };
         let missing: Vec<usize> = (0..items.len()).filter(|i| found[*i].is_none()).collect();
         on(items.len() - missing.len());
@@ -177,14 +201,16 @@ impl Engine {
         for batch in missing.chunks(BATCH) {
             let these: Vec<&Item> = batch.iter().map(|i| &items[*i]).collect();
             let states =
-                self.pool_batch(&these, adapter.as_ref(), request.pooling, paper, &mut shared, cancel)?;
+                self.pool_batch(&these, run.adapter.as_ref(), request.pooling, paper, &mut shared, cancel)?;
             let mut cache = self.pooled.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if cache.len() > KEPT {
                 cache.clear();
             }
             for (i, s) in batch.iter().zip(states) {
                 let s = Arc::new(s);
-                cache.insert(key(&items[*i]), Arc::clone(&s));
+                if run.lasting {
+                    cache.insert(key(&items[*i]), Arc::clone(&s));
+                }
                 found[*i] = Some(s);
             }
             on(batch.len());
