@@ -34,6 +34,7 @@ pub struct Engine {
     pub(super) pooled: super::pooled::Cache,
     /// What was loaded, to be known again.
     pub(super) files: Option<super::fingerprint::ModelFiles>,
+    pub(super) paces: super::training::Paces,
     adapters: RwLock<Vec<Option<Loaded>>>,
     energy: OnceLock<EnergyTable>,
     /// Token ids of the fixed probe that proves adapters and readout.
@@ -81,6 +82,7 @@ impl Engine {
             kv: KvPool::new(kv_limit),
             pooled: Default::default(),
             files,
+            paces: Default::default(),
             adapters: RwLock::new(Vec::new()),
             energy: OnceLock::new(),
             probe,

@@ -155,10 +155,8 @@ impl Engine {
         let started = Instant::now();
         let (tokens, _) = self.tokens_of(query)?;
         let followed = Followed::new(self.sets_of(query)?);
-        let mut list: Vec<Run> = runs
-            .into_iter()
-            .map(|(id, adapter)| Run { id, adapter, states: Vec::new(), shown: 0 })
-            .collect();
+        let mut list: Vec<Run> =
+            runs.into_iter().map(|(id, adapter)| Run { id, adapter, states: Vec::new(), shown: 0 }).collect();
         let spans: Vec<Span> = list.iter().map(|r| self.kv.span(tokens.clone(), r.adapter.clone())).collect();
         let reused_tokens = spans.iter().map(Span::reused).min().unwrap_or(0);
         let shown: Vec<TokenText> = tokens.iter().map(|id| self.token(*id)).collect();

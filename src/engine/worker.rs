@@ -4,8 +4,11 @@
 //! Handle ──┬─ interactive ─ lens, grid, cell       at once; the latest of a kind wins
 //!          ├─ background  ─ load, adapters, pca    pauses between batches while interactive work waits
 //!          ├─ fetch       ─ pull
-//!          └─ long        ─ eval                  minutes; gives way like background work
+//!          ├─ long        ─ eval                  minutes; gives way like background work
+//!          └─ training    ─ train                 hours; gives way between passes
 //! ```
+
+mod train;
 
 use super::control::Cancel;
 use super::core::{Engine, LensPart};
@@ -31,15 +34,18 @@ enum Kind {
     Pca,
     Eval,
     Pull,
+    TrainPlan,
+    Train,
 }
 
 /// The thread that a kind runs on.
 fn lane(kind: Kind) -> usize {
     match kind {
         Kind::Lens | Kind::Grid | Kind::Cell => 0,
-        Kind::Load | Kind::Adapter | Kind::Pca => 1,
+        Kind::Load | Kind::Adapter | Kind::Pca | Kind::TrainPlan => 1,
         Kind::Pull => 2,
         Kind::Eval => 3,
+        Kind::Train => 4,
     }
 }
 
@@ -53,11 +59,11 @@ fn kind_of(command: &Command) -> Option<(Kind, JobId)> {
         Command::Pca { job, .. } => (Kind::Pca, *job),
         Command::Eval { job, .. } => (Kind::Eval, *job),
         Command::Pull { job, .. } => (Kind::Pull, *job),
+        Command::TrainPlan { job, .. } => (Kind::TrainPlan, *job),
+        Command::Train { job, .. } => (Kind::Train, *job),
         Command::DropAdapter { .. }
         | Command::Cancel { .. }
         | Command::Shutdown
-        | Command::TrainPlan { .. }
-        | Command::Train { .. }
         | Command::TrainControl { .. }
         | Command::TrainWatch { .. } => return None,
     })
@@ -65,8 +71,8 @@ fn kind_of(command: &Command) -> Option<(Kind, JobId)> {
 
 /// Whether a newer job of this kind makes the older one pointless.
 fn supersedes(kind: Kind) -> bool {
-    // Every adapter that was asked for is wanted, and the grid is asked for piece by piece.
-    !matches!(kind, Kind::Adapter | Kind::Grid)
+    // Every adapter that was asked for is wanted, the grid is asked for piece by piece, and a run is ended by name only.
+    !matches!(kind, Kind::Adapter | Kind::Grid | Kind::Train)
 }
 
 /// The job number of what is done while idle.
@@ -80,6 +86,11 @@ struct Shared {
     /// Interactive jobs that wait or run.
     interactive: Mutex<usize>,
     quiet: Condvar,
+    /// What the model was asked for by.
+    reference: Mutex<String>,
+    /// The training run that waits or goes on; `idle` is told when it has ended.
+    training: Mutex<Option<Arc<train::Steer>>>,
+    idle: Condvar,
 }
 
 /// Sends commands to the engine's threads; dropping it cancels what runs and ends them.
@@ -103,14 +114,27 @@ impl Handle {
                     engine.drop_adapter(*index);
                 }
             }
+            Command::TrainControl { job, action } => {
+                if let Some(steer) = self.shared.steer(*job) {
+                    steer.act(*action);
+                }
+            }
+            Command::TrainWatch { job, watch } => {
+                if let Some(steer) = self.shared.steer(*job) {
+                    steer.watch(watch.clone());
+                }
+            }
             _ => {
                 let Some((kind, job)) = kind_of(&command) else { return };
+                if kind == Kind::Train && !self.begin_training(job) {
+                    return;
+                }
                 if supersedes(kind) {
                     self.cancel_where(|_, k| k == kind);
                 }
                 if kind == Kind::Load {
-                    // It would hold the old model's memory to its end.
-                    self.cancel_where(|_, k| k == Kind::Eval);
+                    // They would hold the old model's memory to their end. A run writes a checkpoint before it ends.
+                    self.cancel_where(|_, k| matches!(k, Kind::Eval | Kind::Train | Kind::TrainPlan));
                 }
                 if kind == Kind::Lens {
                     // Pieces of another query's grid are of no use any more.
@@ -129,6 +153,18 @@ impl Handle {
         }
     }
 
+    /// Takes note of a run that is asked for; one goes on at a time.
+    fn begin_training(&self, job: JobId) -> bool {
+        let mut training = lock(&self.shared.training);
+        if training.is_some() {
+            let message = "A training run goes on already; stop it, or wait for its end.".into();
+            (self.shared.sink)(Event::Failed { job, message });
+            return false;
+        }
+        *training = Some(Arc::new(train::Steer::new(job)));
+        true
+    }
+
     fn cancel_where(&self, which: impl Fn(JobId, Kind) -> bool) {
         for (job, (kind, cancel)) in lock(&self.shared.jobs).iter() {
             if which(*job, *kind) {
@@ -141,6 +177,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.cancel_where(|_, _| true);
+        self.shared.wait_for_training();
     }
 }
 
@@ -152,8 +189,11 @@ pub fn spawn(sink: impl Fn(Event) + Send + Sync + 'static) -> Handle {
         jobs: Mutex::new(HashMap::new()),
         interactive: Mutex::new(0),
         quiet: Condvar::new(),
+        reference: Mutex::default(),
+        training: Mutex::new(None),
+        idle: Condvar::new(),
     });
-    let lanes = ["interactive", "background", "fetch", "long"]
+    let lanes = ["interactive", "background", "fetch", "long", "training"]
         .iter()
         .enumerate()
         .map(|(lane, name)| {
@@ -201,6 +241,7 @@ impl Shared {
                 Err(panic) => Some(Event::Failed { job, message: panic_text(&*panic) }),
             };
             lock(&self.jobs).remove(&job);
+            self.train_ended(job);
             if lane == 0 {
                 *lock(&self.interactive) -= 1;
                 self.quiet.notify_all();
@@ -280,7 +321,13 @@ impl Shared {
                 (self.sink)(Event::PullDone { job, name, path: pulled.path });
                 Ok(())
             }
-            _ => Ok(()),
+            Command::TrainPlan { job, request } => self.train_plan(job, request, cancel),
+            Command::Train { job, request } => self.train(job, request, cancel),
+            Command::DropAdapter { .. }
+            | Command::Cancel { .. }
+            | Command::Shutdown
+            | Command::TrainControl { .. }
+            | Command::TrainWatch { .. } => Ok(()),
         }
     }
 
@@ -301,6 +348,7 @@ impl Shared {
         let spec = LoadSpec { path: found.path, name: found.name, dtype, device, threads };
         let engine = Engine::load_giving_way(&spec, &mut progress)?;
         let info = engine.info().clone();
+        model.clone_into(&mut lock(&self.reference));
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(engine));
         (self.sink)(Event::ModelLoaded { job, info });
         Ok(())
