@@ -12,7 +12,7 @@ use crate::hub::DEFAULT_MODEL;
 use crate::train::data::Dataset;
 use crate::train::record::{ModelId, Record};
 use crate::train::{self, Job};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Runs the command.
 ///
@@ -82,7 +82,7 @@ fn fresh(args: &Train) -> Result<TrainRequest> {
 }
 
 /// A run that goes on. Options may repeat its settings but not change them: the weights would be neither run's.
-fn resumed(args: &Train, out: &PathBuf) -> Result<(TrainRequest, Option<Record>)> {
+fn resumed(args: &Train, out: &Path) -> Result<(TrainRequest, Option<Record>)> {
     let record = Record::read(out)?;
     let mut settings = record.settings.clone();
     if let Some((name, value, own)) = args.settings.apply(&mut settings).first() {

@@ -97,8 +97,8 @@ fn losses(progress: &Progress, put: &mut impl FnMut(String)) {
     put("| step | loss | validation loss | learning rate |\n|---:|---:|---:|---:|".into());
     let every = all.len().div_ceil(ROWS).max(1);
     for (i, entry) in all.iter().enumerate() {
-        let wanted =
-            (all.len() - 1 - i) % every == 0 || entry.get("eval_loss").is_some() && all.len() <= 4 * ROWS;
+        let wanted = (all.len() - 1 - i).is_multiple_of(every)
+            || entry.get("eval_loss").is_some() && all.len() <= 4 * ROWS;
         if !wanted {
             continue;
         }

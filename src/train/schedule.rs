@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_refused_by_name() {
-        let cases: [(fn(&mut TrainSettings), &str); 10] = [
+        type Case = (fn(&mut TrainSettings), &'static str);
+        let cases: [Case; 10] = [
             (|s| s.rank = 0, "--rank 0"),
             (|s| s.lr = f64::NAN, "--lr NaN"),
             (|s| s.epochs = -1.0, "--epochs -1"),

@@ -192,8 +192,11 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Step, loss, validation loss, gradient norm.
+type Line = (u64, Option<f64>, Option<f64>, Option<f64>);
+
 /// The log's lines without times.
-fn log(dir: &Path) -> Vec<(u64, Option<f64>, Option<f64>, Option<f64>)> {
+fn log(dir: &Path) -> Vec<Line> {
     let text = fs::read_to_string(dir.join(LOG_FILE)).unwrap();
     let read = |line: &str| {
         let v: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -222,7 +225,7 @@ fn a_whole_run_leaves_everything_it_should() {
     assert_eq!(logged, [3, 6, 9, 12, 15, 18]);
     let mean = w.steps[3..6].iter().map(|s| s.loss).sum::<f64>() / 3.0;
     assert_eq!(log(&out).iter().find(|l| l.0 == 6 && l.1.is_some()).unwrap().1, Some(mean));
-    let best = w.validated.iter().filter(|v| v.2).next_back().unwrap();
+    let best = w.validated.iter().rfind(|v| v.2).unwrap();
     assert_eq!(outcome.best, Some((best.0, best.1)));
     assert_eq!(weights(&out.join("best")), weights(&out.join(format!("checkpoint-{}", best.0))));
     let mut want = vec!["README.md", "adapter_config.json", "adapter_model.safetensors", "best"];
