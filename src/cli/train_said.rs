@@ -2,10 +2,13 @@
 
 use super::console::{Console, print};
 use super::train_args::{Progress, Train};
-use crate::engine::protocol::{TrainEnd, TrainOutcome, TrainPlan, TrainRequest, TrainStep};
-use crate::error::{Context, Result};
-use crate::train::record::Record;
+use crate::engine::protocol::{TrainEnd, TrainOutcome, TrainPlan, TrainRequest, TrainSettings, TrainStep};
+use crate::error::Result;
+use crate::report::json::document;
+use crate::train::data::DataFile;
+use crate::train::record::{ModelId, Record};
 use crate::train::{Hooks, Job, clock};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -91,13 +94,13 @@ impl Hooks for Said {
         }
         let recompute = if plan.recompute { ", activations are computed anew on the way back" } else { "" };
         self.console.note(&format!(
-            "{} samples ({} held out), {} steps of {} samples, {} trained numbers, about {:.1} GB of memory{recompute}",
+            "{} samples ({} held out), {} steps of {} samples, {} trained numbers, about {:.0} MB of memory{recompute}",
             plan.samples,
             plan.held_out,
             plan.total_steps,
             plan.settings.batch_size,
             plan.parameters,
-            plan.memory_bytes as f64 / 1e9
+            plan.memory_bytes as f64 / 1e6
         ));
         if plan.cut > 0 {
             self.console.note(&format!("{} samples were cut at {} tokens", plan.cut, plan.settings.cutoff));
@@ -153,6 +156,18 @@ impl Hooks for Said {
     }
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    model: &'a ModelId,
+    outcome: &'a TrainOutcome,
+    settings: &'a TrainSettings,
+    data: &'a [DataFile],
+    samples: usize,
+    held_out: usize,
+    polylens: &'static str,
+}
+
 /// The result as one document `polylens.train/1`, or in words.
 ///
 /// # Errors
@@ -160,18 +175,16 @@ impl Hooks for Said {
 pub fn result(record: &Record, outcome: &TrainOutcome, as_json: bool) -> Result<String> {
     let out = outcome.path.display();
     if as_json {
-        let document = json!({
-            "schema": "polylens.train/1",
-            "polylens": env!("CARGO_PKG_VERSION"),
-            "model": record.model,
-            "settings": record.settings,
-            "data": record.files,
-            "samples": record.samples,
-            "held_out": record.held_out,
-            "outcome": outcome,
+        return document(&Document {
+            schema: "polylens.train/1",
+            model: &record.model,
+            outcome,
+            settings: &record.settings,
+            data: &record.files,
+            samples: record.samples,
+            held_out: record.held_out,
+            polylens: env!("CARGO_PKG_VERSION"),
         });
-        let text = serde_json::to_string_pretty(&document).context("the result cannot be written")?;
-        return Ok(text + "\n");
     }
     let end = match outcome.end {
         TrainEnd::Finished => "finished",

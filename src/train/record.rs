@@ -1,8 +1,8 @@
 //! `training.json`: what a run is. With it and a checkpoint the run goes on anywhere.
 
 use super::data::{DataFile, Dataset};
+use super::durable;
 use super::lora::LoraParams;
-use super::{durable, peft};
 use crate::engine::protocol::{TrainData, TrainEnd, TrainOutcome, TrainRequest, TrainSettings};
 use crate::error::{Context, Error, Result};
 use crate::model::format::bytes_of;
@@ -119,8 +119,8 @@ impl Record {
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&self, out: &Path) -> Result<()> {
-        let value = serde_json::to_value(self).context("the run's settings cannot be written")?;
-        durable::write(out, FILE, &peft::pretty(&value))
+        let text = serde_json::to_string_pretty(self).context("the run's settings cannot be written")?;
+        durable::write(out, FILE, format!("{text}\n").as_bytes())
     }
 
     /// The request that goes on with the run in `out`.
