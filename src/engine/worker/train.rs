@@ -63,6 +63,9 @@ impl Shared {
     /// What a run would be, and how long it would take.
     pub(super) fn train_plan(&self, job: JobId, request: TrainRequest, cancel: &Cancel) -> Result<()> {
         let engine = self.need()?;
+        if !request.resume {
+            train::check_out(&request.out)?;
+        }
         let request = whole(request)?;
         let mut progress = self.progress(job);
         progress("reading data", 0, 0, "");
