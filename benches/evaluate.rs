@@ -10,7 +10,7 @@
 
 mod common;
 
-use common::{Reference, load, setting};
+use common::{Beside, load, reference, setting};
 use polylens::engine::protocol::{EvalPlan, EvalRecord, Protocol, Score, Style};
 use polylens::engine::{Cancel, Engine};
 use polylens::{eval, tasks};
@@ -46,7 +46,7 @@ fn ours(engine: &Engine, plan: &EvalPlan, lang: usize) -> Result<(f64, Vec<EvalR
     Ok((start.elapsed().as_secs_f64() * 1e3, records))
 }
 
-fn measure(engine: &Engine, reference: &mut Option<Reference>, task: &str) -> Result<(), String> {
+fn measure(engine: &Engine, reference: &mut Option<Beside>, task: &str) -> Result<(), String> {
     let plan = plan(task, setting("POLYLENS_BENCH_ITEMS", 24))?;
     let sets = engine.eval_sets(&plan).map_err(|e| e.to_string())?;
     let (mut items, mut ms, mut tokens, mut own) = (0usize, 0f64, 0usize, 0usize);
@@ -102,7 +102,7 @@ fn run() -> Result<(), String> {
     let engine = load()?;
     let info = engine.info();
     println!("{}: {} layers, {}, {} threads", info.name, info.layers, info.dtype, info.threads);
-    let mut reference = Reference::start()?;
+    let mut reference = reference("reference.py")?.map(Beside::start).transpose()?;
     let bundled: Vec<&str> = tasks::BUNDLED.iter().map(|b| b.id).collect();
     let named = std::env::var("POLYLENS_BENCH_TASKS").unwrap_or_else(|_| bundled.join(","));
     for task in named.split(',') {

@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Reference, load, setting};
+use common::{Beside, load, reference, setting};
 use polylens::engine::protocol::{LensAnswer, Query};
 use polylens::engine::{Cancel, Engine};
 use std::process::{Command, ExitCode};
@@ -93,7 +93,7 @@ impl Times {
 fn run() -> Result<bool, String> {
     let [load_ms, first_ms, peak, weights] = cold_child()?;
     let engine = load()?;
-    let mut reference = Reference::start()?;
+    let mut reference = reference("reference.py")?.map(Beside::start).transpose()?;
     let [mut new, mut warm, mut bare, mut full] = <[Times; 4]>::default();
     lens(&engine, SHOTS, QUERIES[0])?;
     let mut tokens = 0;

@@ -4,6 +4,7 @@ use polylens::engine::protocol::{DType, DeviceChoice, LoadSpec};
 use polylens::engine::{Cancel, Engine};
 use polylens::hub;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A number from the environment.
@@ -30,51 +31,59 @@ pub fn load() -> Result<Engine, String> {
     Engine::load(&spec, &mut |_, _, _, _| {}).map_err(|e| e.to_string())
 }
 
-/// The reference library in a process that stays.
-pub struct Reference {
+/// A script of benches/reference with the reference's python, the model's directory and the number of threads; `None`
+/// where no reference is asked for.
+pub fn reference(script: &str) -> Result<Option<Command>, String> {
+    let Ok(python) = std::env::var("POLYLENS_REFERENCE_PYTHON") else { return Ok(None) };
+    let model = std::env::var("POLYLENS_REFERENCE_MODEL").map_err(|_| {
+        "POLYLENS_REFERENCE_MODEL must name a Hugging Face directory of the same model".to_owned()
+    })?;
+    let mut command = Command::new(python);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/reference").join(script))
+        .args([model, setting("POLYLENS_BENCH_THREADS", 2).to_string()]);
+    Ok(Some(command))
+}
+
+/// A process that stays and answers a line for a line; it waits while others compute.
+pub struct Beside {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
     pub versions: String,
 }
 
-impl Reference {
-    /// `None` where no reference is asked for.
-    pub fn start() -> Result<Option<Self>, String> {
-        let Ok(python) = std::env::var("POLYLENS_REFERENCE_PYTHON") else { return Ok(None) };
-        let model = std::env::var("POLYLENS_REFERENCE_MODEL").map_err(|_| {
-            "POLYLENS_REFERENCE_MODEL must name a Hugging Face directory of the same model".to_owned()
-        })?;
-        let mut child = Command::new(&python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reference/reference.py"))
-            .args([model, setting("POLYLENS_BENCH_THREADS", 2).to_string()])
+impl Beside {
+    /// Starts it and waits until it says that it is ready.
+    pub fn start(mut command: Command) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| format!("{python}: cannot be started ({e})"))?;
-        let to = child.stdin.take().ok_or("no pipe to the reference")?;
-        let from = BufReader::new(child.stdout.take().ok_or("no pipe from the reference")?);
-        let mut reference = Self { child, to, from, versions: String::new() };
-        let ready = reference.line()?;
-        reference.versions = ready["versions"].as_str().unwrap_or("unknown").to_owned();
-        Ok(Some(reference))
+            .map_err(|e| format!("{}: cannot be started ({e})", command.get_program().display()))?;
+        let to = child.stdin.take().ok_or("no pipe to a process beside")?;
+        let from = BufReader::new(child.stdout.take().ok_or("no pipe from a process beside")?);
+        let mut beside = Self { child, to, from, versions: String::new() };
+        let ready = beside.line()?;
+        beside.versions = ready["versions"].as_str().unwrap_or("unknown").to_owned();
+        Ok(beside)
     }
 
     fn line(&mut self) -> Result<serde_json::Value, String> {
         let mut text = String::new();
         self.from.read_line(&mut text).map_err(|e| e.to_string())?;
-        serde_json::from_str(&text).map_err(|_| format!("the reference ended or answered {text:?}"))
+        serde_json::from_str(&text).map_err(|_| format!("a process beside ended or answered {text:?}"))
     }
 
-    /// One request (see benches/reference/reference.py): milliseconds and the answer.
+    /// One request (see the scripts in benches/reference): milliseconds and the answer.
     pub fn ask(&mut self, request: &serde_json::Value) -> Result<(f64, serde_json::Value), String> {
-        writeln!(self.to, "{request}").map_err(|e| format!("the reference ended ({e})"))?;
+        writeln!(self.to, "{request}").map_err(|e| format!("a process beside ended ({e})"))?;
         let answer = self.line()?;
-        Ok((answer["ms"].as_f64().ok_or("no time in the reference's answer")?, answer))
+        Ok((answer["ms"].as_f64().ok_or("no time in the answer of a process beside")?, answer))
     }
 }
 
-impl Drop for Reference {
+impl Drop for Beside {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -383,4 +383,32 @@ mod tests {
         matmul(&x, &mut [Job { w: &w, y: &mut a, add: false }, Job { w: &wide, y: &mut b, add: false }]);
         assert_eq!(a.flat(), b.flat());
     }
+
+    /// Rows of several blocks, on both kernels.
+    #[test]
+    fn quantised_formats_equal_their_widened_f32() {
+        let (out, inp, tokens) = (70, 1280, 21);
+        let x = Mat::from_tokens(inp, tokens, &numbers(inp * tokens, 3));
+        for format in [Format::Q4_1, Format::Q5_0, Format::Q8_0, Format::Q3K, Format::Q4K, Format::Q6K] {
+            // Bytes so small that no scale is infinite.
+            let bytes: Vec<u8> =
+                (0..format.bytes_for(out * inp).unwrap()).map(|i| (i * 37 % 48) as u8).collect();
+            let w = CpuWeight::copied(&bytes, format, out, inp);
+            let wide = CpuWeight::floats(format.widen_all(&bytes, out * inp).unwrap(), out, inp);
+            for same_bits in [false, true] {
+                let (mut a, mut b) = (Mat::zeros(out, tokens), Mat::zeros(out, tokens));
+                with_kernel(0, same_bits, || {
+                    matmul(
+                        &x,
+                        &mut [Job { w: &w, y: &mut a, add: false }, Job { w: &wide, y: &mut b, add: false }],
+                    );
+                });
+                let largest = b.flat().iter().fold(0f32, |m, x| m.max(x.abs()));
+                assert!(largest > 0.0 && largest.is_finite());
+                for (a, b) in a.flat().iter().zip(b.flat()) {
+                    assert!((a - b).abs() <= 1e-5 * largest, "{}: {a} {b}", format.name());
+                }
+            }
+        }
+    }
 }

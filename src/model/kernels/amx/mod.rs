@@ -123,13 +123,19 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         cut.resize(cut.len().max((PANEL / TALL * DEEPEST * parts * TILE + 64) / 8), 0);
         let base = cut.as_mut_ptr().cast::<u8>();
         let base = base.wrapping_add(base.align_offset(64));
+        // Cut ends lie between the format's blocks, where rows are cut along them.
+        let block = match weights {
+            Weights::Rows(w) => (w.format.block_len() / DEEP).max(1),
+            Weights::Transposed(_) => 1,
+        };
+        let deepest = DEEPEST / block * block;
         // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
         let panels = rows.clone().step_by(PANEL).flat_map(|first| {
             let last = rows.end.min(first + PANEL);
             (0..x.deep)
-                .step_by(DEEPEST)
-                .map(move |from| Panel { rows: first..last, deep: from..x.deep.min(from + DEEPEST) })
+                .step_by(deepest)
+                .map(move |from| Panel { rows: first..last, deep: from..x.deep.min(from + deepest) })
         });
         let mut panels = panels.peekable();
         while let Some(panel) = panels.next() {
