@@ -5,8 +5,12 @@
 //! larger logit comes (the online softmax of Milakov & Gimelshein 2018, carried through the backward product). So the
 //! unembedding is read once, and the memory is that of the states.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::attention::soft_cap;
 use super::elementwise::exp;
+#[cfg(target_arch = "x86_64")]
+use super::mat::SendPtr;
 use super::mat::{LINE, Mat};
 use super::matmul::{CpuWeight, panel_times};
 use super::simd::simd;
@@ -22,6 +26,9 @@ use std::ops::Range;
 const ROWS: usize = 128;
 /// Most states in one pass over the unembedding.
 const COLUMNS: usize = 512;
+/// Fewest states for which cutting the unembedding for the processor's tiles pays.
+#[cfg(target_arch = "x86_64")]
+const FEWEST: usize = 64;
 /// Fewest parts of the vocabulary that are summed apart, whatever the threads are: the result's bits must not depend
 /// on who came first.
 const PARTS: usize = 8;
@@ -50,7 +57,16 @@ pub fn cross_entropy(
             piece = x.columns(from, to);
             &piece
         };
-        let task = Task { w, x: states, labels: &labels[from..to], softcap, gradient: dx.is_some(), cancel };
+        let task = Task {
+            w,
+            x: states,
+            labels: &labels[from..to],
+            softcap,
+            gradient: dx.is_some(),
+            #[cfg(target_arch = "x86_64")]
+            packed: (amx::available() && to - from >= FEWEST).then(|| amx::Packed::new(states, 0, to - from)),
+            cancel,
+        };
         let (sum, d) = task.run()?;
         nll += sum;
         if let (Some(dx), Some(d)) = (dx.as_deref_mut(), d) {
@@ -69,6 +85,9 @@ struct Task<'a> {
     labels: &'a [u32],
     softcap: Option<f32>,
     gradient: bool,
+    /// The states for the processor's tiles, where they are used.
+    #[cfg(target_arch = "x86_64")]
+    packed: Option<amx::Packed>,
     cancel: &'a Cancel,
 }
 
@@ -107,25 +126,14 @@ impl Task<'_> {
         let mut wide = Vec::new();
         let mut slopes = Vec::new();
         let mut own = Mat::to_fill(inp, if self.gradient { n } else { 0 });
+        #[cfg(target_arch = "x86_64")]
+        let mut packed = amx::Packed::empty();
         for first in range.clone().step_by(ROWS) {
             self.cancel.check()?;
             let rows = ROWS.min(range.end - first);
             let block = block(self.w, first, rows, &mut wide);
-            let tile = Tile {
-                k: inp,
-                w: block.as_ptr(),
-                w_row: inp,
-                w_k: 1,
-                x: self.x.flat().as_ptr(),
-                x_k: self.x.stride(),
-                out: z.as_mut_ptr(),
-                out_row: width,
-                add: false,
-                prefetch: false,
-            };
-            // SAFETY: the block has `rows` rows of `inp` numbers, rows of x and z reach to whole vectors.
-            unsafe { panel_times(tile, rows, n) };
             let z = &mut z[..rows * width];
+            self.logits(block, z, width);
             if let Some(cap) = self.softcap {
                 soft_cap(z, cap);
             }
@@ -148,10 +156,42 @@ impl Task<'_> {
                 if let Some(scale) = scale {
                     rescale(d, &scale);
                 }
-                back(block, z, (rows, width), &mut own, d);
+                #[cfg(target_arch = "x86_64")]
+                if self.packed.is_some() {
+                    tiles_back(block, self.w.format, z, (rows, width), &mut packed, &mut own);
+                    add(d, &own);
+                    continue;
+                }
+                back(block, z, (rows, width), &mut own);
+                add(d, &own);
             }
         }
         Ok(part)
+    }
+
+    /// `z [rows][width] = block x`, on the calling thread.
+    fn logits(&self, block: &[f32], z: &mut [f32], width: usize) {
+        let inp = self.w.inp;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(packed) = &self.packed {
+            let weights = amx::Weights::floats(block, inp, self.w.format, false);
+            let out = amx::Output { y: SendPtr(z.as_mut_ptr()), row: width, add: false };
+            return amx::rows_times(weights, 0..block.len() / inp, packed, out);
+        }
+        let tile = Tile {
+            k: inp,
+            w: block.as_ptr(),
+            w_row: inp,
+            w_k: 1,
+            x: self.x.flat().as_ptr(),
+            x_k: self.x.stride(),
+            out: z.as_mut_ptr(),
+            out_row: width,
+            add: false,
+            prefetch: false,
+        };
+        // SAFETY: the block has rows of `inp` numbers, rows of x and z reach to whole vectors.
+        unsafe { panel_times(tile, block.len() / inp, self.x.cols()) };
     }
 
     /// The negative log-likelihoods' sum and the gradient from all parts.
@@ -253,12 +293,10 @@ fn rescale(d: &mut Mat, scale: &[f32]) {
     }
 }
 
-/// `d += block^T e`: `block [rows, in]`, `e [rows][width]`, `d [in, n]`, on the calling thread. The block is summed by
-/// itself (in `own`) first: added one by one to the large sum, the thousands of improbable tokens would be rounded away,
-/// and with them up to 3e-5 of the gradient, the same way at every position.
-fn back(block: &[f32], e: &[f32], (rows, width): (usize, usize), own: &mut Mat, d: &mut Mat) {
+/// `own = block^T e`: `block [rows, in]`, `e [rows][width]`, `own [in, n]`, on the calling thread.
+fn back(block: &[f32], e: &[f32], (rows, width): (usize, usize), own: &mut Mat) {
     let tiles = Tiles::of(simd());
-    let (inp, stride, n) = (d.rows(), d.stride(), d.cols());
+    let (inp, stride, n) = (own.rows(), own.stride(), own.cols());
     let to = own.flat_mut().as_mut_ptr();
     for (c, vectors) in tiles.column_blocks(n) {
         for r in (0..inp).step_by(tiles.max_rows) {
@@ -278,8 +316,30 @@ fn back(block: &[f32], e: &[f32], (rows, width): (usize, usize), own: &mut Mat, 
             unsafe { tiles.run(tiles.max_rows.min(inp - r), vectors, tile) };
         }
     }
-    for (d, own) in d.flat_mut().chunks_exact_mut(stride).zip(own.flat().chunks_exact(stride)) {
-        for (d, own) in d[..n].iter_mut().zip(own) {
+}
+
+/// [`back`] where the processor has tiles.
+#[cfg(target_arch = "x86_64")]
+fn tiles_back(
+    block: &[f32],
+    format: Format,
+    e: &[f32],
+    (rows, width): (usize, usize),
+    packed: &mut amx::Packed,
+    own: &mut Mat,
+) {
+    packed.refill(e, width, rows, own.cols());
+    let (inp, row) = (own.rows(), own.stride());
+    let out = amx::Output { y: SendPtr(own.flat_mut().as_mut_ptr()), row, add: false };
+    amx::rows_times(amx::Weights::floats(block, inp, format, true), 0..inp, packed, out);
+}
+
+/// `d += own`. A block is summed by itself first: added one by one to the large sum, the thousands of improbable tokens
+/// would be rounded away, and with them up to 3e-5 of the gradient, the same way at every position.
+fn add(d: &mut Mat, own: &Mat) {
+    let n = d.cols();
+    for r in 0..d.rows() {
+        for (d, own) in d.row_mut(r)[..n].iter_mut().zip(own.row(r)) {
             *d += own;
         }
     }

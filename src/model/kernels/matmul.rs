@@ -210,7 +210,7 @@ fn on_tiles(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     }
     tasks
         .into_par_iter()
-        .for_each(|(w, rows, out)| amx::rows_times(amx::Weights::Rows(w), rows, &packed, out));
+        .for_each(|(w, rows, out)| amx::rows_times(amx::Weights::filed(w, false), rows, &packed, out));
 }
 
 /// [`matmul_columns`] on all columns.

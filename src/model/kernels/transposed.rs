@@ -48,7 +48,7 @@ fn on_tiles(w: &CpuWeight, x: &Mat, y: &mut Mat, add: bool) {
     starts.into_par_iter().for_each(|first| {
         let y = SendPtr(to.get().wrapping_add(first * row));
         let rows = first..w.inp.min(first + rows);
-        amx::rows_times(amx::Weights::Transposed(w), rows, &packed, amx::Output { y, row, add });
+        amx::rows_times(amx::Weights::filed(w, true), rows, &packed, amx::Output { y, row, add });
     });
 }
 

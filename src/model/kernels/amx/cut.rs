@@ -38,6 +38,33 @@ impl Packed {
         Self { tiles, deep, tokens }
     }
 
+    /// Cuts `tokens` columns of `rows` rows of `x`, `stride` apart (a multiple of 16), on the calling thread, into the
+    /// memory of `self` where that is enough.
+    pub fn refill(&mut self, x: &[f32], stride: usize, rows: usize, tokens: usize) {
+        assert!(stride.is_multiple_of(TALL) && stride >= tokens && x.len() >= rows * stride);
+        let (deep, pairs) = (rows.div_ceil(DEEP), tokens.div_ceil(2 * TALL));
+        if self.tiles.rows() < pairs * deep * 6 {
+            self.tiles = Mat::to_fill(pairs * deep * 6, TILE / 4);
+        }
+        (self.deep, self.tokens) = (deep, tokens);
+        let (row, to) = (self.tiles.stride(), self.tiles.flat_mut().as_mut_ptr());
+        for at in 0..pairs * deep {
+            let (pair, k) = (at / deep, at % deep * DEEP);
+            for column in (pair * 2 * TALL..tokens).step_by(TALL).take(2) {
+                let half = column / TALL % 2;
+                let to = |part: usize| to.wrapping_add((at * 6 + part * 2 + half) * row).cast::<u8>();
+                let source = x[k * stride + column..].as_ptr();
+                // SAFETY: as in `new`.
+                unsafe { cut_tokens(source, stride, DEEP.min(rows - k), [to(0), to(1), to(2)]) };
+            }
+        }
+    }
+
+    /// Nothing yet, to be filled by [`Packed::refill`].
+    pub fn empty() -> Self {
+        Self { tiles: Mat::zeros(0, 0), deep: 0, tokens: 0 }
+    }
+
     /// The tiles of a pair of token blocks at a depth.
     pub fn at(&self, pair: usize, deep: usize) -> *const u8 {
         let first = (pair * self.deep + deep) * 6 * self.tiles.stride();

@@ -12,7 +12,7 @@ pub use cut::Packed;
 
 use super::mat::SendPtr;
 use super::matmul::CpuWeight;
-use crate::model::format::Format;
+use crate::model::format::{Format, floats_of};
 use cut::{clear, cut_turned, cut_weights};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T1, _mm_prefetch};
@@ -100,13 +100,70 @@ pub struct Output {
     pub add: bool,
 }
 
-/// The weights of a product: as they lie, or turned around.
+/// The weights `[out, in]` of a product `w x`, or of `w^T x`, whose rows are the columns of `w`.
 #[derive(Clone, Copy)]
-pub enum Weights<'a> {
-    /// `w x`, with `w [out, in]`.
-    Rows(&'a CpuWeight),
-    /// `w^T x`: the result's rows are the columns of `w`.
-    Transposed(&'a CpuWeight),
+pub struct Weights<'a> {
+    source: Source<'a>,
+    transposed: bool,
+    /// bf16 numbers that a weight's numbers are the sum of: 1 or 3.
+    parts: usize,
+    out: usize,
+    inp: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Filed(&'a CpuWeight),
+    Floats(&'a [f32]),
+}
+
+/// Parts of a format's numbers.
+fn parts_of(format: Format) -> usize {
+    if format == Format::Bf16 { 1 } else { 3 }
+}
+
+impl<'a> Weights<'a> {
+    /// A linear layer's, in its file's format.
+    pub fn filed(w: &'a CpuWeight, transposed: bool) -> Self {
+        let source = match w.format {
+            Format::F32 => Source::Floats(floats_of(w.bytes())),
+            _ => Source::Filed(w),
+        };
+        Self { source, transposed, parts: parts_of(w.format), out: w.out, inp: w.inp }
+    }
+
+    /// Rows of `inp` numbers that were widened from `format`.
+    pub fn floats(xs: &'a [f32], inp: usize, format: Format, transposed: bool) -> Self {
+        Self { source: Source::Floats(xs), transposed, parts: parts_of(format), out: xs.len() / inp, inp }
+    }
+
+    /// Numbers of a row that are widened together.
+    fn block(&self) -> usize {
+        match self.source {
+            Source::Filed(w) => w.format.block_len(),
+            Source::Floats(_) => 1,
+        }
+    }
+
+    /// `width` numbers from column `from` of `count` rows from `first` as f32: where they lie, or widened into `wide`;
+    /// and the floats from one row to the next.
+    fn widened(
+        &self,
+        (first, count): (usize, usize),
+        (from, width): (usize, usize),
+        wide: &mut Vec<f32>,
+    ) -> (*const f32, usize) {
+        match self.source {
+            Source::Floats(xs) => (xs[first * self.inp + from..].as_ptr(), self.inp),
+            Source::Filed(w) => {
+                wide.resize(wide.len().max(count * width), 0.0);
+                for r in 0..count {
+                    w.widen_row(first + r, from, &mut wide[r * width..][..width]);
+                }
+                (wide.as_ptr(), width)
+            }
+        }
+    }
 }
 
 /// How many rows one task should have so that `threads` have enough of them.
@@ -117,17 +174,13 @@ pub fn task_rows(total: usize, threads: usize) -> usize {
 /// Rows `rows` of the product to `out` (whose first row is `rows.start`), on the calling thread.
 pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output) {
     SCRATCH.with_borrow_mut(|(cut, wide)| {
-        let (Weights::Rows(w) | Weights::Transposed(w)) = weights;
-        let parts = if w.format == Format::Bf16 { 1 } else { 3 };
+        let parts = weights.parts;
         // A line more for alignment.
         cut.resize(cut.len().max((PANEL / TALL * DEEPEST * parts * TILE + 64) / 8), 0);
         let base = cut.as_mut_ptr().cast::<u8>();
         let base = base.wrapping_add(base.align_offset(64));
         // Cut ends lie between the format's blocks, where rows are cut along them.
-        let block = match weights {
-            Weights::Rows(w) => (w.format.block_len() / DEEP).max(1),
-            Weights::Transposed(_) => 1,
-        };
+        let block = if weights.transposed { 1 } else { (weights.block() / DEEP).max(1) };
         let deepest = DEEPEST / block * block;
         // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
@@ -139,16 +192,14 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         });
         let mut panels = panels.peekable();
         while let Some(panel) = panels.next() {
-            let next = match weights {
-                Weights::Rows(_) => panels.peek(),
-                // Pieces of many rows: each would ask for a page of its own.
-                Weights::Transposed(_) => None,
-            };
-            match weights {
-                Weights::Rows(w) => panel.cut(w, parts, base, wide),
-                Weights::Transposed(w) => panel.cut_turned(w, parts, base, wide),
+            // The way back takes pieces of many rows: each would ask for a page of its own.
+            let next = panels.peek().filter(|_| !weights.transposed);
+            if weights.transposed {
+                panel.cut_turned(&weights, base, wide);
+            } else {
+                panel.cut(&weights, base, wide);
             }
-            let mut ahead = Ahead::of(w, next, panel.steps(x));
+            let mut ahead = Ahead::of(&weights, next, panel.steps(x));
             let out = Output {
                 y: SendPtr(out.y.get().wrapping_add((panel.rows.start - rows.start) * out.row)),
                 ..out
@@ -172,13 +223,13 @@ impl Panel {
         base.wrapping_add(((row / 2 * self.deep.len() + k) * parts * 2 + row % 2) * TILE)
     }
 
-    fn cut(&self, w: &CpuWeight, parts: usize, base: *mut u8, wide: &mut Vec<f32>) {
-        let from = self.deep.start * DEEP;
+    fn cut(&self, w: &Weights, base: *mut u8, wide: &mut Vec<f32>) {
+        let (from, parts) = (self.deep.start * DEEP, w.parts);
         let depth = (w.inp - from).min(self.deep.len() * DEEP);
         for t in 0..self.rows.len().div_ceil(TALL) {
             let first = self.rows.start + t * TALL;
             let there = TALL.min(self.rows.end - first);
-            let (source, stride) = widened(w, first, there, from, depth, wide);
+            let (source, stride) = w.widened((first, there), (from, depth), wide);
             for r in 0..TALL {
                 let to = self.place(base, parts, t, 0).wrapping_add(r * 64);
                 // SAFETY: the source holds `there` rows of `depth` floats; the tiles lie within the scratch.
@@ -193,22 +244,14 @@ impl Panel {
     }
 
     /// As [`Panel::cut`], where the panel's rows are columns of the weights.
-    fn cut_turned(&self, w: &CpuWeight, parts: usize, base: *mut u8, wide: &mut Vec<f32>) {
-        let from = self.deep.start * DEEP;
+    fn cut_turned(&self, w: &Weights, base: *mut u8, wide: &mut Vec<f32>) {
+        let (from, parts) = (self.deep.start * DEEP, w.parts);
         let depth = (w.out - from).min(self.deep.len() * DEEP);
-        let block = w.format.block_len();
+        let block = w.block();
         // Whole blocks of the format, of which the panel's columns are a part.
         let first = self.rows.start / block * block;
         let width = self.rows.end.next_multiple_of(block).min(w.inp) - first;
-        let (source, stride) = if w.format == Format::F32 {
-            (w.bytes()[(from * w.inp + first) * 4..].as_ptr().cast::<f32>(), w.inp)
-        } else {
-            wide.resize(wide.len().max(depth * width), 0.0);
-            for k in 0..depth {
-                w.widen_row(from + k, first, &mut wide[k * width..][..width]);
-            }
-            (wide.as_ptr(), width)
-        };
+        let (source, stride) = w.widened((from, depth), (first, width), wide);
         for t in 0..self.rows.len().div_ceil(TALL) {
             let column = self.rows.start + t * TALL;
             let columns = TALL.min(self.rows.end - column);
@@ -265,15 +308,18 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn of(w: &CpuWeight, next: Option<&Panel>, steps: usize) -> Self {
+    fn of(w: &Weights, next: Option<&Panel>, steps: usize) -> Self {
         let Some(panel) = next else {
             return Self { first: std::ptr::null(), row: 0, lines: 1, at: 0, end: 0, each: 0 };
         };
-        let (len, size) = (w.format.block_len(), w.format.block_bytes());
+        let (bytes, len, size) = match w.source {
+            Source::Filed(w) => (w.bytes().as_ptr(), w.format.block_len(), w.format.block_bytes()),
+            Source::Floats(xs) => (xs.as_ptr().cast(), 1, size_of::<f32>()),
+        };
         let row = w.inp / len * size;
         let from = panel.deep.start * DEEP;
         let depth = (w.inp - from).min(panel.deep.len() * DEEP);
-        let first = w.bytes().as_ptr().wrapping_add(panel.rows.start * row + from / len * size);
+        let first = bytes.wrapping_add(panel.rows.start * row + from / len * size);
         let lines = (depth.div_ceil(len) * size).div_ceil(64);
         let end = lines * panel.rows.len();
         Self { first, row, lines, at: 0, end, each: end.div_ceil(steps.max(1)) }
@@ -289,23 +335,4 @@ impl Ahead {
         }
         self.at = until;
     }
-}
-
-/// `depth` numbers of `count` rows as f32: where they lie, or widened into `wide`.
-fn widened(
-    w: &CpuWeight,
-    first: usize,
-    count: usize,
-    from: usize,
-    depth: usize,
-    wide: &mut Vec<f32>,
-) -> (*const f32, usize) {
-    if w.format == Format::F32 {
-        return (w.bytes()[(first * w.inp + from) * 4..].as_ptr().cast(), w.inp);
-    }
-    wide.resize(wide.len().max(TALL * depth), 0.0);
-    for r in 0..count {
-        w.widen_row(first + r, from, &mut wide[r * depth..][..depth]);
-    }
-    (wide.as_ptr(), depth)
 }
