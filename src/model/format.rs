@@ -1,10 +1,8 @@
 //! Number formats of weights as files hold them, and widening them to f32.
 
+use super::widen;
 use crate::error::{Error, Result};
-use candle_core::quantized::k_quants::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
-    GgmlType,
-};
+use candle_core::quantized::k_quants::{BlockQ2K, BlockQ3K, BlockQ5_1, GgmlType};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
 /// A storage format: plain floats, or ggml's blocks of 32 or 256 numbers.
@@ -108,6 +106,7 @@ impl Format {
 
     /// Widens `out.len()` numbers from `bytes`, which hold exactly that many and are aligned.
     pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        debug_assert_eq!(self.bytes_for(out.len()), Some(bytes.len()));
         match self {
             Self::F32 => out.copy_from_slice(cast::<f32>(bytes)),
             Self::F16 => cast::<f16>(bytes).convert_to_f32_slice(out),
@@ -116,16 +115,16 @@ impl Format {
                     *o = f32::from_bits(u32::from(x.to_bits()) << 16);
                 }
             }
-            Self::Q4_0 => BlockQ4_0::to_float(cast(bytes), out),
-            Self::Q4_1 => BlockQ4_1::to_float(cast(bytes), out),
-            Self::Q5_0 => BlockQ5_0::to_float(cast(bytes), out),
+            Self::Q4_0 => widen::q4_0(bytes, out),
+            Self::Q4_1 => widen::q4_1(bytes, out),
+            Self::Q5_0 => widen::q5_0(bytes, out),
             Self::Q5_1 => BlockQ5_1::to_float(cast(bytes), out),
-            Self::Q8_0 => BlockQ8_0::to_float(cast(bytes), out),
+            Self::Q8_0 => widen::q8_0(bytes, out),
             Self::Q2K => BlockQ2K::to_float(cast(bytes), out),
             Self::Q3K => BlockQ3K::to_float(cast(bytes), out),
-            Self::Q4K => BlockQ4K::to_float(cast(bytes), out),
-            Self::Q5K => BlockQ5K::to_float(cast(bytes), out),
-            Self::Q6K => BlockQ6K::to_float(cast(bytes), out),
+            Self::Q4K => widen::q4_k(bytes, out),
+            Self::Q5K => widen::q5_k(bytes, out),
+            Self::Q6K => widen::q6_k(bytes, out),
         }
     }
 
@@ -184,6 +183,9 @@ fn cast<T>(bytes: &[u8]) -> &[T] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::quantized::k_quants::{
+        BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5K, BlockQ6K, BlockQ8_0,
+    };
 
     #[test]
     fn block_sizes_are_those_of_the_block_types() {

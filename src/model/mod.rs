@@ -12,3 +12,4 @@ pub mod loader;
 pub mod names;
 pub mod tokenizer;
 pub mod weights;
+mod widen;
