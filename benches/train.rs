@@ -1,15 +1,19 @@
 //! Tokens a second, losses and peak memory of LoRA training on a real model, beside transformers and PEFT.
 //!
 //! `cargo bench --bench train`; the environment is that of benches/full_lens.rs. All sides run as processes of their
-//! own (so that each has a peak memory) and do the same steps in turn, one side at a time, so that other load on the
-//! machine meets all: ours with f32 weights and with the file's own blocks (`native`; POLYLENS_BENCH_DTYPE names one
-//! kind instead), the reference as everybody runs it (labels given to the model: logits of all positions) and with
-//! the logits of the answers' positions alone. Rank and alpha are the adapter's; 16 rows a step as 4 x 4, cut-off 2048,
-//! AdamW, clipping, the cosine schedule of one epoch, f32 arithmetic. Losses and gradient norms must agree (1e-3).
+//! own (so that each has a peak memory) and do the same steps in turn, one side at a time: ours with f32 weights and
+//! with the file's own blocks (`native`; POLYLENS_BENCH_DTYPE names one kind instead), the reference as everybody runs it
+//! (labels given to the model: logits of all positions) and with the logits of the answers' positions alone.
+//! Run it on an idle machine: the reference's threads wait for each other by spinning, so that other load slows it far
+//! more than ours, and the ratios come out several times too high. The load before is printed, and each side's best step.
+//!
+//! Rank and alpha are the adapter's; 16 rows a step as 4 x 4, cut-off 2048, AdamW, clipping, the cosine schedule of one
+//! epoch, f32 arithmetic. Losses and gradient norms must agree (1e-3).
 //! Also read: POLYLENS_BENCH_DATA (a JSON array of {"input", "answer"} rows) and POLYLENS_BENCH_ADAPTER (a PEFT
 //! directory to begin from; both by default of golden/lora in the reference folder that the tests use),
-//! POLYLENS_BENCH_ROUNDS (6 steps), POLYLENS_BENCH_THREADS (2), POLYLENS_BENCH_STRICT (fail where a goal is missed:
-//! with f32 weights 2.5 times the tokens a second of the reference as everybody runs it, and half its peak memory).
+//! POLYLENS_REFERENCE_ATTENTION (`eager` or `sdpa`), POLYLENS_BENCH_ROUNDS (6 steps), POLYLENS_BENCH_THREADS (2),
+//! POLYLENS_BENCH_STRICT (fail where a goal is missed: with f32 weights 2.5 times the tokens a second of the reference as
+//! everybody runs it, and half its peak memory).
 
 mod common;
 
@@ -146,9 +150,9 @@ impl Side {
         Ok(())
     }
 
-    /// Tokens a second: the median of the steps'.
-    fn rate(&self) -> f64 {
-        median(self.steps.iter().map(|s| 1e3 * s.tokens / s.ms))
+    /// Tokens a second of each step.
+    fn rates(&self) -> impl Iterator<Item = f64> {
+        self.steps.iter().map(|s| 1e3 * s.tokens / s.ms)
     }
 
     /// How many times as fast as another side: the median of the steps' ratios.
@@ -208,11 +212,12 @@ fn rows() -> Result<usize, String> {
 /// The table of speed and memory.
 fn show(sides: &[Side]) {
     let theirs = || sides.iter().filter(|s| !s.ours);
-    print!("{:<26}{:>10}{:>12}", "", "tokens/s", "peak GB");
+    print!("{:<26}{:>10}{:>8}{:>10}", "", "tokens/s", "best", "peak GB");
     theirs().for_each(|s| print!("{:>26}", s.name));
     println!();
     for side in sides {
-        print!("{:<26}{:>10.0}{:>12.2}", side.name, side.rate(), side.peak() / 1e9);
+        let (rate, best) = (median(side.rates()), largest(side.rates()));
+        print!("{:<26}{rate:>10.0}{best:>8.0}{:>10.2}", side.name, side.peak() / 1e9);
         for other in theirs() {
             let (fast, small) = (side.ratio(other), side.peak() / other.peak());
             print!("{:>26}", format!("{fast:.2} x, {small:.2} memory"));
@@ -244,12 +249,19 @@ fn losses(sides: &[Side]) -> bool {
     agree
 }
 
+/// What else the machine does, as it says itself.
+fn load_before() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().filter(|n| !n.is_empty()).unwrap_or("unknown").to_owned()
+}
+
 fn run() -> Result<bool, String> {
+    let load = load_before();
     let steps = setting("POLYLENS_BENCH_ROUNDS", 6).clamp(1, rows()?.div_ceil(16));
     let out = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut sides = start(out.path())?;
     println!(
-        "LoRA training, 16 rows a step as 4 x 4, {} threads, {steps} steps",
+        "LoRA training, 16 rows a step as 4 x 4, {} threads, {steps} steps; load before: {load}",
         setting("POLYLENS_BENCH_THREADS", 2)
     );
     sides.iter().for_each(|s| println!("  {}: {}", s.name, s.process.versions));
