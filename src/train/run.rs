@@ -17,7 +17,6 @@ use crate::engine::control::Cancel;
 use crate::engine::protocol::{TrainEnd, TrainOutcome, TrainStep};
 use crate::error::{Context, Error, Result};
 use crate::geometry::random::SplitMix64;
-use crate::model::kernels::mat::Reserve;
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -41,8 +40,6 @@ pub fn run(job: &Job, cancel: &Cancel, hooks: &mut dyn Hooks) -> Result<TrainOut
     let mut plan = job.plan.clone();
     plan.done_steps = state.progress.step;
     hooks.planned(&plan);
-    // Activations of one pass are those of the next.
-    let reserve = Reserve::new(plan.memory_bytes.saturating_sub(job.model.weight_bytes) as usize);
     let mut trainer = Trainer::new(job, (record, state, from), cancel, hooks)?;
     let ended = match trainer.drive() {
         Ok(end) => finish::finish(&mut trainer, end).map_err(|e| trainer.named(e)),
@@ -50,7 +47,7 @@ pub fn run(job: &Job, cancel: &Cancel, hooks: &mut dyn Hooks) -> Result<TrainOut
         Err(e) => Err(trainer.named(e)),
     };
     // Other processes were kept out until here.
-    drop((lock, reserve));
+    drop(lock);
     ended
 }
 

@@ -1,8 +1,6 @@
 //! A feature-major matrix of activations.
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Sixteen floats on a cache line of their own.
 #[derive(Clone, Copy)]
@@ -24,60 +22,9 @@ pub struct Mat {
 
 /// Memory of dropped matrices, used again: fresh pages from the system cost more than a small product.
 static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
-/// Dropped matrices kept at most, and the lines that all of them may have together (64 MiB): as long as nothing is
-/// reserved.
+/// Dropped matrices kept at most, and the lines that all of them may have together (64 MiB).
 const POOLED: usize = 24;
 const POOLED_LINES: usize = 1 << 20;
-/// Lines that are reserved beyond that.
-static RESERVED: AtomicUsize = AtomicUsize::new(0);
-
-/// While it lives, the memory of more dropped matrices is kept: for work that takes and drops the same large ones again
-/// and again, as training passes do.
-pub struct Reserve(usize);
-
-impl Reserve {
-    /// For so many bytes.
-    pub fn new(bytes: usize) -> Self {
-        let lines = bytes / size_of::<Line>();
-        RESERVED.fetch_add(lines, Ordering::Relaxed);
-        Self(lines)
-    }
-}
-
-impl Drop for Reserve {
-    fn drop(&mut self) {
-        RESERVED.fetch_sub(self.0, Ordering::Relaxed);
-        if let Ok(mut pool) = POOL.lock() {
-            let mut lines = pool.iter().map(Vec::len).sum();
-            make_room(&mut pool, &mut lines);
-        }
-    }
-}
-
-/// Gives back what has lain longest without use, until the rest fits.
-fn make_room(pool: &mut Vec<Vec<Line>>, lines: &mut usize) {
-    let reserved = RESERVED.load(Ordering::Relaxed);
-    let many = if reserved > 0 { POOLED * 40 } else { POOLED };
-    while !pool.is_empty() && (pool.len() > many || *lines > POOLED_LINES + reserved) {
-        *lines -= pool.remove(0).len();
-    }
-}
-
-/// Fresh memory, all zero: whole pages come so from the system and are not written twice.
-fn fresh(lines: usize) -> Vec<Line> {
-    let Ok(layout) = Layout::array::<Line>(lines) else { return Vec::new() };
-    if layout.size() == 0 {
-        return Vec::new();
-    }
-    // SAFETY: the layout is not empty; a vector of `lines` lines has exactly this layout, and zeros are floats.
-    unsafe {
-        let p = alloc_zeroed(layout).cast::<Line>();
-        if p.is_null() {
-            handle_alloc_error(layout);
-        }
-        Vec::from_raw_parts(p, lines, lines)
-    }
-}
 
 /// A dropped matrix's memory that fits `lines` without waste.
 fn recycled(lines: usize) -> Option<Vec<Line>> {
@@ -96,8 +43,11 @@ impl Drop for Mat {
         }
         if let Ok(mut pool) = POOL.lock() {
             let mut lines: usize = pool.iter().map(Vec::len).sum::<usize>() + data.len();
+            // What has lain longest without use makes room.
+            while pool.len() >= POOLED || lines > POOLED_LINES {
+                lines -= pool.remove(0).len();
+            }
             pool.push(data);
-            make_room(&mut pool, &mut lines);
         }
     }
 }
@@ -115,7 +65,7 @@ impl Mat {
         let lines = cols.div_ceil(LINE).max(1) | 1;
         // Slack at the end lets a tile that starts inside a row read whole vectors.
         let needed = rows * lines + 3;
-        let data = recycled(needed).unwrap_or_else(|| fresh(needed));
+        let data = recycled(needed).unwrap_or_else(|| vec![Line([0.0; LINE]); needed]);
         Self { rows, cols, stride: lines * LINE, data }
     }
 
