@@ -1,5 +1,6 @@
 //! A feature-major matrix of activations.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::sync::Mutex;
 
 /// Sixteen floats on a cache line of their own.
@@ -25,6 +26,22 @@ static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 /// Dropped matrices kept at most, and the lines that all of them may have together (64 MiB).
 const POOLED: usize = 24;
 const POOLED_LINES: usize = 1 << 20;
+
+/// Fresh memory, all zero: whole pages come so from the system and are not written twice.
+fn fresh(lines: usize) -> Vec<Line> {
+    let Ok(layout) = Layout::array::<Line>(lines) else { return Vec::new() };
+    if layout.size() == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the layout is not empty; a vector of `lines` lines has exactly this layout, and zeros are floats.
+    unsafe {
+        let p = alloc_zeroed(layout).cast::<Line>();
+        if p.is_null() {
+            handle_alloc_error(layout);
+        }
+        Vec::from_raw_parts(p, lines, lines)
+    }
+}
 
 /// A dropped matrix's memory that fits `lines` without waste.
 fn recycled(lines: usize) -> Option<Vec<Line>> {
@@ -65,7 +82,7 @@ impl Mat {
         let lines = cols.div_ceil(LINE).max(1) | 1;
         // Slack at the end lets a tile that starts inside a row read whole vectors.
         let needed = rows * lines + 3;
-        let data = recycled(needed).unwrap_or_else(|| vec![Line([0.0; LINE]); needed]);
+        let data = recycled(needed).unwrap_or_else(|| fresh(needed));
         Self { rows, cols, stride: lines * LINE, data }
     }
 
