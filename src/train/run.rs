@@ -27,7 +27,7 @@ use std::time::Instant;
 /// step, so that a run that was stopped, by whatever, ends in the same weights as one that was not.
 ///
 /// # Errors
-/// What [`begin::begin`] refuses; a loss, gradient or weight that is not finite; what cannot be written; what the
+/// What `begin` refuses; a loss, gradient or weight that is not finite; what cannot be written; what the
 /// gradient says. The last good checkpoint is intact and named then. [`Error::Interrupted`] once the flag is raised: the
 /// state after the last complete step is saved before.
 pub fn run(job: &Job, cancel: &Cancel, hooks: &mut dyn Hooks) -> Result<TrainOutcome> {

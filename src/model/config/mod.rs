@@ -78,7 +78,7 @@ impl Rope {
 pub struct LayerKind {
     /// A position sees itself and the `window - 1` before it; `None` = all before it.
     pub window: Option<usize>,
-    /// Index into [`Config::ropes`].
+    /// Index into `Config::ropes`.
     pub rope: usize,
 }
 

@@ -68,7 +68,7 @@ impl Part {
 /// What a run trains on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
-    /// In the order of the files and their rows; [`order`] gives an epoch's.
+    /// In the order of the files and their rows; [`order()`] gives an epoch's.
     pub train: Vec<Sample>,
     /// For the validation loss.
     pub held_out: Vec<Sample>,
