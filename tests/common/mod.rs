@@ -29,7 +29,6 @@ fn find(path: &str) -> Option<PathBuf> {
 }
 
 /// A JSON file of the reference folder.
-#[allow(dead_code, reason = "not every test program reads one")]
 pub fn golden(path: &str) -> Option<serde_json::Value> {
     let file = shared(&format!("golden/{path}"))?;
     Some(serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON"))

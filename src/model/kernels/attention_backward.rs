@@ -231,18 +231,8 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::super::attention::attention;
+    use super::super::testing::matrix as numbers;
     use super::*;
-
-    fn numbers(rows: usize, cols: usize, seed: u32) -> Mat {
-        let mut s = seed;
-        let xs: Vec<f32> = (0..rows * cols)
-            .map(|_| {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (s >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect();
-        Mat::from_tokens(rows, cols, &xs)
-    }
 
     /// Sum over outputs of `w * attention(q, k, v)` in f64, for numeric slopes.
     fn plain(q: &[f64], k: &[f64], v: &[f64], w: &Mat, sequences: &[Sequence], h: Heads) -> f64 {

@@ -347,16 +347,12 @@ fn add(d: &mut Mat, own: &Mat) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
 
+    /// In [-2, 2), so that some words are much more probable than others.
     fn numbers(n: usize, seed: u32) -> Vec<f32> {
-        let mut s = seed;
-        (0..n)
-            .map(|_| {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (s >> 8) as f32 / (1 << 22) as f32 - 2.0
-            })
-            .collect()
+        testing::numbers(n, seed).iter().map(|x| 2.0 * x).collect()
     }
 
     #[test]

@@ -163,18 +163,8 @@ pub fn gated_backward(kind: Activation, gate: &mut Mat, up: &mut Mat, d: &mut Ma
 #[cfg(test)]
 mod tests {
     use super::super::elementwise::{NormOut, gated, head_norm, rms_norm, rope};
+    use super::super::testing::matrix as numbers;
     use super::*;
-
-    fn numbers(rows: usize, cols: usize, seed: u32) -> Mat {
-        let mut s = seed;
-        let xs: Vec<f32> = (0..rows * cols)
-            .map(|_| {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (s >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect();
-        Mat::from_tokens(rows, cols, &xs)
-    }
 
     /// Sum of `weight * f(x)`.
     fn total(y: &Mat, weight: &Mat) -> f64 {

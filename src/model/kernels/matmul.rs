@@ -309,17 +309,8 @@ pub(super) unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::numbers;
     use super::*;
-
-    fn numbers(n: usize, seed: u32) -> Vec<f32> {
-        let mut s = seed;
-        (0..n)
-            .map(|_| {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (s >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
 
     #[test]
     fn equals_the_plain_product_at_odd_sizes() {

@@ -16,6 +16,8 @@ pub mod elementwise_backward;
 pub mod mat;
 pub mod matmul;
 pub mod simd;
+#[cfg(test)]
+mod testing;
 pub mod tile;
 pub mod transposed;
 

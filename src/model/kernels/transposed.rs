@@ -141,18 +141,9 @@ pub fn outer(a: &Mat, b: &Mat, out: &mut [f32], add: bool) {
 #[cfg(test)]
 mod tests {
     use super::super::matmul::with_kernel;
+    use super::super::testing::numbers;
     use super::*;
     use crate::model::format::Format;
-
-    fn numbers(n: usize, seed: u32) -> Vec<f32> {
-        let mut s = seed;
-        (0..n)
-            .map(|_| {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (s >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
 
     #[test]
     fn the_transposed_product_equals_the_plain_sum() {
