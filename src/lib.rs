@@ -1,6 +1,7 @@
 //! polylens: see what language a language model thinks in.
 //!
-//! Dependencies point one way: `model`, `lens`, `geometry`, `tasks`, `eval` <- `train` <- `engine` <- `app` <- `ui`;
+//! Dependencies point one way: `model`, `lens`, `geometry`, `tasks`, `eval` <- `train` <- `engine` <- `session` <- `app` <-
+//! `ui`;
 //! `report` and `cli` stand on top. `app` sees the engine's commands and events, never a tensor.
 
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod hub;
 pub mod lens;
 pub mod model;
 pub mod report;
+pub mod session;
 pub mod tasks;
 pub mod train;
 

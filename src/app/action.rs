@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a key, a palette entry or a click asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     // the program
     Quit,

@@ -5,16 +5,15 @@ use crate::engine::protocol::{EvalPlan, Item, Protocol, Query, Style};
 use crate::error::Result;
 use crate::tasks::{BUNDLED, Source};
 use crate::tasks::{LANGUAGES, Row, TaskLanguage, prompt};
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Languages, tasks and items, each read once.
 pub struct Bundle {
     languages: Vec<LanguageEntry>,
     entries: Vec<TaskEntry>,
     sources: Vec<Source>,
-    rows: RefCell<HashMap<TaskAndLanguage, Rc<Vec<Row>>>>,
+    rows: Mutex<HashMap<TaskAndLanguage, Arc<Vec<Row>>>>,
 }
 
 /// Task id and language code.
@@ -49,7 +48,7 @@ impl Bundle {
             script: l.script.to_owned(),
         });
         let (entries, languages) = (entries.collect(), languages.collect());
-        Ok((Self { languages, entries, sources, rows: RefCell::default() }, id))
+        Ok((Self { languages, entries, sources, rows: Mutex::default() }, id))
     }
 
     /// The code of a language as the user named it; the task's first language without a name.
@@ -68,16 +67,23 @@ impl Bundle {
         self.sources.iter().find(|s| s.task.id == task).ok_or_else(|| format!("There is no task {task}."))
     }
 
-    fn rows(&self, task: &str, lang: &str) -> Result<(&Source, &TaskLanguage, Rc<Vec<Row>>), String> {
+    fn rows(&self, task: &str, lang: &str) -> Result<(&Source, &TaskLanguage, Arc<Vec<Row>>), String> {
         let source = self.source(task)?;
         let language = source.task.language(lang).map_err(|e| e.to_string())?;
         let key = (task.to_owned(), lang.to_owned());
-        if let Some(rows) = self.rows.borrow().get(&key) {
+        let mut read = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = read.get(&key) {
             return Ok((source, language, rows.clone()));
         }
-        let rows = Rc::new(source.rows(language, None, None).map_err(|e| e.to_string())?);
-        self.rows.borrow_mut().insert(key, rows.clone());
+        let rows = Arc::new(source.rows(language, None, None).map_err(|e| e.to_string())?);
+        read.insert(key, rows.clone());
         Ok((source, language, rows))
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|e| &e.id)).finish()
     }
 }
 

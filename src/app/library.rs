@@ -44,7 +44,7 @@ pub struct EvalWish {
 }
 
 /// Languages, tasks, items and their prompts. Nothing here computes for long or does I/O.
-pub trait Library {
+pub trait Library: Send + Sync + std::fmt::Debug {
     /// The 20 languages, in science.md's order.
     fn languages(&self) -> &[LanguageEntry];
     /// The tasks.

@@ -3,6 +3,7 @@
 
 mod act;
 pub mod action;
+mod adopt;
 pub mod bundle;
 mod choose;
 pub mod confirm;
@@ -17,6 +18,7 @@ pub mod model;
 pub mod overlay;
 pub mod panes;
 pub mod picker;
+pub mod replay;
 pub mod shared;
 #[cfg(test)]
 pub mod testing;
@@ -31,7 +33,7 @@ pub use action::{Action, PaneId};
 pub use keys::{Key, KeyInput};
 pub use shared::{Cx, Effect, MouseKind, Pane, PaneMouse, Shared};
 
-use crate::engine::protocol::{Event, Protocol, Query, Style, TokenSets};
+use crate::engine::protocol::{Command, Event, Protocol, Query, Style, TokenSets};
 use crate::train::log::Update;
 use layout::{Layout, Request};
 use library::Library;
@@ -44,7 +46,7 @@ use panes::{
 use serde::{Deserialize, Serialize};
 use shared::Jobs;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The looks to choose from.
@@ -74,8 +76,11 @@ impl ThemeKind {
 
 /// Everything that can happen to the app.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few at a time, each moved once")]
 pub enum Msg {
+    /// What a key meant; a recording has this in the key's place, so that it outlives the key table.
+    Act(Action),
+    /// A question that stands in a recording made without the explorer: see [`App::adopt`].
+    Adopt(Command),
     Key(KeyInput),
     Paste(String),
     Mouse {
@@ -112,8 +117,9 @@ pub enum Msg {
 }
 
 /// What the app starts with.
+#[derive(Clone)]
 pub struct Setup {
-    pub library: Rc<dyn Library>,
+    pub library: Arc<dyn Library>,
     pub model: String,
     pub adapters: Vec<String>,
     pub task: String,
@@ -125,7 +131,8 @@ pub struct Setup {
     pub training_log: Option<PathBuf>,
 }
 
-/// The whole explorer.
+/// The whole explorer. Copies are cheap enough for one a frame: what is large is shared.
+#[derive(Clone, Debug)]
 pub struct App {
     pub shared: Shared,
     pub query: QueryPane,

@@ -4,10 +4,11 @@ use super::messages::Messages;
 use super::shared::{Adapter, Effect, Jobs, Shared};
 use super::text::bytes;
 use crate::engine::protocol::*;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A model of the catalogue as its picker shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueEntry {
     pub name: String,
     /// Architecture, size, licence in a few words.
@@ -18,7 +19,8 @@ pub struct CatalogueEntry {
 }
 
 /// What looking for a model found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Found {
     /// On this machine.
     Here,

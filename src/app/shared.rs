@@ -4,8 +4,9 @@ use super::action::Action;
 use super::library::{ItemEntry, Library};
 use crate::engine::protocol::*;
 use crate::train::log::Update;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the runtime shall do for the app; the app itself does no I/O.
@@ -46,8 +47,9 @@ pub struct Adapter {
 }
 
 /// The state that panes share: model, adapters, and the current query.
+#[derive(Clone, Debug)]
 pub struct Shared {
-    pub library: Rc<dyn Library>,
+    pub library: Arc<dyn Library>,
     pub model: Option<ModelInfo>,
     pub adapters: Vec<Adapter>,
     /// Id of the current task in the library.
@@ -99,6 +101,11 @@ impl Jobs {
         self.last += 1;
         self.last
     }
+
+    /// A number that somebody else gave out.
+    pub fn adopt(&mut self, job: JobId) {
+        self.last = self.last.max(job);
+    }
 }
 
 /// What a pane may read and do while it handles something.
@@ -127,7 +134,8 @@ pub struct PaneMouse {
 }
 
 /// What the mouse did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MouseKind {
     Click,
     Drag,

@@ -11,6 +11,9 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Blocks of the scripted model.
 pub const LAYERS: usize = 18;
 
+/// Takes the lines of a recording.
+pub type Tap = Box<dyn FnMut(&replay::Line)>;
+
 /// An app with a scripted engine and a clock of its own.
 pub struct Bench {
     pub app: App,
@@ -23,6 +26,8 @@ pub struct Bench {
     pub sent: Vec<Command>,
     /// While true, answers go to `held`.
     pub hold: bool,
+    /// Gets what a recording would have.
+    pub tap: Option<Tap>,
     adapters: usize,
 }
 
@@ -31,7 +36,7 @@ impl Bench {
     pub fn new(width: u16, height: u16) -> Self {
         let (library, task) = Bundle::with(None).expect("the bundled tasks are sound");
         let (app, effects) = App::new(Setup {
-            library: Rc::new(library),
+            library: Arc::new(library),
             model: "gemma-3-270m".into(),
             adapters: Vec::new(),
             task,
@@ -49,6 +54,7 @@ impl Bench {
             held: Vec::new(),
             sent: Vec::new(),
             hold: false,
+            tap: None,
             adapters: 0,
         };
         bench.send(Msg::Resize { width, height });
@@ -91,7 +97,13 @@ impl Bench {
 
     /// Gives the app a message, and the engine's answers to what follows from it.
     pub fn send(&mut self, msg: Msg) {
-        let effects = self.app.update(msg, self.clock);
+        let effects = {
+            let line = replay::line(&msg, &self.app, self.clock);
+            if let (Some(tap), Some(line)) = (&mut self.tap, &line) {
+                tap(line);
+            }
+            self.app.update(msg, self.clock)
+        };
         self.run(effects);
     }
 

@@ -14,6 +14,8 @@ impl App {
         let mut effects = Vec::new();
         self.messages.expire(now);
         match msg {
+            Msg::Act(action) => self.act(action, &mut effects),
+            Msg::Adopt(command) => self.adopt(command, &mut effects),
             Msg::Key(key) => self.on_key(key, &mut effects),
             Msg::Paste(text) => self.on_paste(&text, &mut effects),
             Msg::Mouse { x, y, kind } => self.on_mouse(x, y, kind, &mut effects),

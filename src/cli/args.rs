@@ -44,6 +44,8 @@ pub enum Command {
     Train(Box<super::train_args::Train>),
     /// List, fetch, inspect and remove models
     Models(super::models::Args),
+    /// Recordings: check
+    Sessions(super::sessions::Sessions),
     /// List, show and check tasks
     Tasks(Tasks),
     /// Devices, threads, SIMD, caches and terminal abilities of this machine

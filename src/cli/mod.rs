@@ -15,6 +15,7 @@ mod merge;
 pub mod models;
 mod pca;
 mod prompts;
+mod sessions;
 mod tasks;
 mod train;
 mod train_args;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Models(args)) => {
             models::run(&args, &interrupt::cancel(), &mut std::io::stdout().lock())
         }
+        Some(Command::Sessions(args)) => sessions::run(&args),
         Some(Command::Tasks(args)) => tasks::run(args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Completions { shell }) => completions::run(shell),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hub::DEFAULT_MODEL;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the explorer begins with.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ pub fn run(options: ExploreOptions) -> Result<()> {
     };
     let log = Log::open(options.log.as_deref())?;
     let (app, effects) = App::new(Setup {
-        library: Rc::new(library),
+        library: Arc::new(library),
         model: options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
         adapters: options.adapters,
         task,

@@ -6,6 +6,7 @@ use crate::app::panes::languages::{Chosen, LanguageList};
 use crate::app::shared::Shared;
 use crate::engine::protocol::*;
 use crate::eval::{LangSummary, Prediction, Summary, Table, predict};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What an evaluation depends on, besides the model.
@@ -53,9 +54,9 @@ pub struct Opened {
 }
 
 /// State of the pane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EvalPane {
-    pub table: Option<Table>,
+    pub table: Option<Arc<Table>>,
     /// Of the table, as it was a moment ago.
     pub summary: Summary,
     /// What the table was asked for with.

@@ -8,6 +8,7 @@ use crate::app::layout::scroll;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::engine::protocol::*;
 use crate::eval::{Summary, Table, outline, summarise};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many items of each language may be asked for: all, or the first so many.
@@ -62,14 +63,14 @@ impl EvalPane {
         let Some(plan) = self.plan.take() else { return };
         match &mut self.table {
             // Going on: what is on screen stays there, and is confirmed as it comes from where it was kept.
-            Some(table) => table.sets = sets.to_vec(),
-            None => self.table = Some(Table::new(plan, sets.to_vec(), self.asked.runs.clone())),
+            Some(table) => Arc::make_mut(table).sets = sets.to_vec(),
+            None => self.table = Some(Arc::new(Table::new(plan, sets.to_vec(), self.asked.runs.clone()))),
         }
         self.dirty = true;
     }
 
     fn take(&mut self, records: &[EvalRecord], kept: bool, now: Duration) {
-        let Some(table) = &mut self.table else { return };
+        let Some(table) = self.table.as_mut().map(Arc::make_mut) else { return };
         let taken = records.iter().filter(|r| table.insert((*r).clone())).count();
         if kept {
             self.kept += taken;

@@ -269,7 +269,7 @@ fn another_model_forgets_the_table_but_not_the_choices() {
 #[test]
 fn what_cannot_be_asked_is_said() {
     let (mut shared, mut jobs, mut pane) = (shared(3, &[]), Jobs::default(), EvalPane::default());
-    shared.library = std::rc::Rc::new(FakeLibrary::new(4, &["hi"]));
+    shared.library = std::sync::Arc::new(FakeLibrary::new(4, &["hi"]));
     let asked = acted(&shared, &mut jobs, 0.0, |cx| pane.compute(cx));
     let [Command::Eval { request, .. }] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!(request.plan.langs.len(), 19, "a language that the task has not is left out");
@@ -341,7 +341,7 @@ fn a_task_without_the_language_shown_begins_with_its_own_first() {
     let mut bench = bench();
     let mut library = FakeLibrary::new(4, &["th", "en"]);
     library.add_task("other");
-    bench.app.shared.library = std::rc::Rc::new(library);
+    bench.app.shared.library = std::sync::Arc::new(library);
     bench.keys("tother<enter>");
     let news = bench.app.messages.current().map(|m| m.level);
     assert_eq!((bench.app.shared.lang.as_str(), news), ("zh", Some(Level::Info)));

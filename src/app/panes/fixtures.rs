@@ -3,7 +3,7 @@
 use crate::app::library::{EvalWish, ItemEntry, LanguageEntry, Library, TaskEntry};
 use crate::app::shared::{Adapter, Cx, Effect, Jobs, Shared};
 use crate::engine::protocol::*;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LANGUAGES: [(&str, &str, &str); 20] = [
@@ -30,6 +30,7 @@ const LANGUAGES: [(&str, &str, &str); 20] = [
 ];
 
 /// A library with one task of `n` items, in all languages but those in `without`.
+#[derive(Debug)]
 pub struct FakeLibrary {
     languages: Vec<LanguageEntry>,
     tasks: Vec<TaskEntry>,
@@ -130,7 +131,7 @@ pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
         ..ModelInfo::default()
     };
     Shared {
-        library: Rc::new(FakeLibrary::new(32, &[])),
+        library: Arc::new(FakeLibrary::new(32, &[])),
         model: Some(model),
         adapters: adapters.iter().enumerate().map(adapter).collect(),
         task: "sentiment".into(),

@@ -4,6 +4,7 @@ use crate::app::action::Action;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::engine::protocol::{CellDetail, Command, Event, GridCell, JobId, Query, RunId};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Columns of the terminal that the layer labels take.
@@ -26,7 +27,7 @@ struct Key {
 #[derive(Clone, Debug, Default)]
 struct Columns {
     key: Key,
-    columns: Vec<Option<Vec<GridCell>>>,
+    columns: Vec<Option<Arc<[GridCell]>>>,
 }
 
 /// What a cell's colour means.
@@ -57,7 +58,7 @@ pub struct Detail {
 }
 
 /// State of the pane. Rows count from the top: row 0 is layer L, the last row layer 0.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GridPane {
     /// The current one is the last.
     grids: Vec<Columns>,
@@ -291,7 +292,7 @@ impl Pane for GridPane {
             Event::GridColumn { job, position, cells, .. } if mine(job) => {
                 let slot = self.grids.last_mut().and_then(|g| g.columns.get_mut(*position));
                 if let Some(slot) = slot {
-                    *slot = Some(cells.clone());
+                    *slot = Some(cells.as_slice().into());
                 }
                 let done = (self.asked.0..self.asked.1).all(|p| self.cell(0, p).is_some());
                 if done {
@@ -378,7 +379,7 @@ impl Pane for GridPane {
         let grid = self.grids.last().filter(|g| g.columns.iter().any(Option::is_some))?;
         let columns = grid.columns.iter().enumerate().filter_map(|(position, cells)| {
             Some(
-                json!({"position": position, "token": shared.tokens.get(position), "cells": cells.as_ref()?}),
+                json!({"position": position, "token": shared.tokens.get(position), "cells": cells.as_deref()?}),
             )
         });
         let columns: Vec<_> = columns.collect();

@@ -48,7 +48,7 @@ pub struct Detail {
 }
 
 /// State of the pane.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LensPane {
     pub job: Option<JobId>,
     /// When the running job was asked for.

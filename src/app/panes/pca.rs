@@ -8,6 +8,7 @@ use crate::app::panes::speed::Speed;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::engine::protocol::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What fills the pane.
@@ -45,9 +46,9 @@ struct Settings {
 }
 
 /// State of the pane.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PcaPane {
-    pub answer: Option<PcaAnswer>,
+    pub answer: Option<Arc<PcaAnswer>>,
     /// Names of the answer's runs, as they were when it was asked for.
     pub run_names: Vec<String>,
     /// All languages are in the answer.
@@ -100,7 +101,7 @@ impl PcaPane {
 
     /// Pairs that the answer has, the paper's first.
     pub fn pairs(&self) -> Vec<String> {
-        self.answer.as_ref().map_or(Vec::new(), alignment::pairs)
+        self.answer.as_ref().map_or(Vec::new(), |a| alignment::pairs(a))
     }
 
     /// A pair's measure at every layer of a run, as (layer, measure).
@@ -205,7 +206,7 @@ impl PcaPane {
     fn take(&mut self, answer: PcaAnswer, complete: bool) {
         let first = self.answer.is_none();
         self.run_names = answer.runs.iter().map(|r| self.name_of(r.run)).collect();
-        self.answer = Some(answer);
+        self.answer = Some(Arc::new(answer));
         (self.complete, self.outdated) = (complete, false);
         let layers = self.layers().len();
         if first && !self.touched {
@@ -407,7 +408,7 @@ impl Pane for PcaPane {
     }
 
     fn export(&self, _shared: &Shared) -> Option<serde_json::Value> {
-        serde_json::to_value(self.answer.as_ref()?).ok()
+        serde_json::to_value(self.answer.as_deref()?).ok()
     }
 }
 

@@ -132,7 +132,7 @@ fn the_list_of_languages_asks_again_when_closed() {
 #[test]
 fn what_cannot_be_asked_is_said() {
     let (mut shared, mut jobs, mut pane) = (shared(3, &[]), Jobs::default(), PcaPane::default());
-    shared.library = std::rc::Rc::new(crate::app::panes::fixtures::FakeLibrary::new(4, &["hi"]));
+    shared.library = std::sync::Arc::new(crate::app::panes::fixtures::FakeLibrary::new(4, &["hi"]));
     assert!(acted(&shared, &mut jobs, 0.0, |cx| pane.compute(cx)).is_empty());
     assert!(pane.error.as_ref().unwrap().contains("no language hi"));
     ["en", "de", "fr"].into_iter().for_each(|c| pane.languages.toggle(c));

@@ -43,7 +43,7 @@ impl Field {
 }
 
 /// State of the pane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct QueryPane {
     pub source: Source,
     pub free: Editor,

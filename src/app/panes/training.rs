@@ -47,7 +47,7 @@ pub struct Planning {
 }
 
 /// State of the pane.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TrainingPane {
     pub view: TrainingView,
     pub sheet: Sheet,

@@ -39,7 +39,7 @@ pub enum LogState {
 }
 
 /// The curves of one run, and how they are shown.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Curves {
     /// The file that is read.
     pub path: Option<PathBuf>,

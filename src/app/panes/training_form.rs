@@ -64,7 +64,7 @@ pub struct Typing {
 }
 
 /// State of the form.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Form {
     pub sources: Chosen,
     pub target: String,

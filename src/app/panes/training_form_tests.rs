@@ -33,7 +33,7 @@ fn presets_change_the_settings_and_nothing_else() {
 
 #[test]
 fn languages_must_differ_and_be_the_tasks() {
-    let without = Shared { library: std::rc::Rc::new(FakeLibrary::new(2, &["sw"])), ..shared(2, &[]) };
+    let without = Shared { library: std::sync::Arc::new(FakeLibrary::new(2, &["sw"])), ..shared(2, &[]) };
     let mut form = Form { sources: Chosen::of(&["en", "zh"]), ..Form::default() };
     assert_eq!(form.from(&*without.library), ["zh"], "the target is none of the sources");
     form.sources = Chosen::of(&["sw"]);

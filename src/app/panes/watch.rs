@@ -29,7 +29,7 @@ impl Part {
 }
 
 /// The run that is watched.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     /// It goes on.
     pub live: bool,
@@ -45,7 +45,7 @@ pub struct Run {
 }
 
 /// State of the view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WatchState {
     pub run: Run,
     /// The languages that the PCA pane shows: those that are watched.
@@ -182,12 +182,12 @@ impl WatchState {
 
     /// The base's frame for what is shown.
     pub fn base(&self) -> Option<&TrainFrame> {
-        self.scene()?.base.as_ref()
+        self.scene()?.base.as_deref()
     }
 
     /// The frame shown; before the first one the base's.
     pub fn frame(&self) -> Option<&TrainFrame> {
-        self.current().map(|(_, k)| &k.frame).or(self.base())
+        self.current().map(|(_, k)| &*k.frame).or(self.base())
     }
 
     /// Frames of the scene that is shown, oldest first.

@@ -31,8 +31,8 @@ pub fn document(watch: &WatchState) -> Option<Value> {
     let scenes = (0..).map_while(|i| frames.scene(i).map(|s| (i, s)));
     let scenes: Vec<Value> = scenes
         .map(|(i, scene)| {
-            let of: Vec<_> = frames.all().iter().filter(|k| k.scene == i).map(|k| &k.frame).collect();
-            json!({ "watched": scene.label, "base": scene.base, "frames": of })
+            let of: Vec<_> = frames.all().iter().filter(|k| k.scene == i).map(|k| &*k.frame).collect();
+            json!({ "watched": scene.label, "base": scene.base.as_deref(), "frames": of })
         })
         .collect();
     if scenes.is_empty() {

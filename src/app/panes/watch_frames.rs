@@ -1,6 +1,7 @@
 //! The frames of a watched run: in bounded memory, and grouped by what was watched.
 
 use crate::engine::protocol::{PcaLayer, TrainFrame};
+use std::sync::Arc;
 
 /// Most frames that are kept.
 pub const MOST: usize = 400;
@@ -8,26 +9,26 @@ pub const MOST: usize = 400;
 pub const BYTES: usize = 192 << 20;
 
 /// Frames of one query and one set of languages, with the base model's numbers for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// What is watched, in a few words.
     pub label: String,
-    pub base: Option<TrainFrame>,
+    pub base: Option<Arc<TrainFrame>>,
 }
 
 /// A frame that is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     /// Index of its scene.
     pub scene: usize,
     /// Its number among all frames of the run, from 0: stays when others are left out.
     pub nth: u64,
-    pub frame: TrainFrame,
+    pub frame: Arc<TrainFrame>,
     bytes: usize,
 }
 
 /// All frames of a run, oldest first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Frames {
     scenes: Vec<Scene>,
     kept: Vec<Kept>,
@@ -72,7 +73,7 @@ impl Frames {
         }
         let scene = self.scenes.len() - 1;
         if frame.base {
-            self.scenes[scene].base = Some(frame);
+            self.scenes[scene].base = Some(Arc::new(frame));
             return;
         }
         // The last frame is kept while it is the last, whatever the stride.
@@ -81,7 +82,7 @@ impl Frames {
         }
         let bytes = weight(&frame);
         self.bytes += bytes;
-        self.kept.push(Kept { scene, nth: self.arrived, frame, bytes });
+        self.kept.push(Kept { scene, nth: self.arrived, frame: Arc::new(frame), bytes });
         self.arrived += 1;
         while self.kept.len() > 2 && (self.kept.len() > self.limits.0 || self.bytes > self.limits.1) {
             self.thin();

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn languages_that_the_task_does_not_have_are_left_out() {
         let mut shared = fixtures::shared(26, &[]);
-        shared.library = std::rc::Rc::new(fixtures::FakeLibrary::new(8, &["de"]));
+        shared.library = std::sync::Arc::new(fixtures::FakeLibrary::new(8, &["de"]));
         let watch = watch(&shared, &LanguageSet::default(), 5).unwrap();
         let langs: Vec<String> = watch.pca.unwrap().items.into_iter().map(|(l, _)| l).collect();
         assert_eq!(langs, ["en", "fr", "hi"]);

@@ -37,7 +37,7 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(watch: &'a WatchState, shared: &'a Shared, theme: &'a Theme) -> Self {
-        let frame = watch.current().map(|(_, k)| &k.frame);
+        let frame = watch.current().map(|(_, k)| &*k.frame);
         Self { watch, shared, theme, layer: watch.layer(), base: watch.base(), frame, alone: false }
     }
 

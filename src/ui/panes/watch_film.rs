@@ -66,7 +66,7 @@ pub fn followed(view: &View) -> Vec<Followed> {
 
 /// The frame that stands at each column of a strip over all steps; `None` where it is still to come.
 fn columns<'a>(view: &View<'a>, width: u16) -> Vec<Option<&'a TrainFrame>> {
-    let frames: Vec<&TrainFrame> = view.watch.of_scene().map(|k| &k.frame).collect();
+    let frames: Vec<&TrainFrame> = view.watch.of_scene().map(|k| &*k.frame).collect();
     let end = view.watch.end();
     let newest = frames.last().map_or(0.0, |f| f.step as f64);
     let at = |x: u16| {

@@ -113,7 +113,7 @@ fn table(buf: &mut Buffer, area: Rect, pairs: &[String], view: &View) {
 
 /// The ends of the scale for all pairs and all frames at this layer, so that nothing jumps while one scrubs: round tenths.
 fn scale(view: &View) -> Option<(f64, f64)> {
-    let frames = view.base.into_iter().chain(view.watch.of_scene().map(|k| &k.frame));
+    let frames = view.base.into_iter().chain(view.watch.of_scene().map(|k| &*k.frame));
     let layers = frames.filter_map(|f| pca_layer(f, view.layer));
     let (low, high) = axis::extent(layers.flat_map(|l| values(l, view.watch.measure)))?;
     let (low, high) = ((low * 10.0).floor() / 10.0, (high * 10.0).ceil() / 10.0);

@@ -64,7 +64,7 @@ fn entry<'a>(code: &'a str, view: &View) -> Entry<'a> {
 /// Ranges that hold the base and all frames at this layer: nothing jumps while one scrubs.
 fn common_ranges(view: &View) -> Option<Ranges> {
     let frames: Vec<&TrainFrame> =
-        view.base.into_iter().chain(view.watch.of_scene().map(|k| &k.frame)).collect();
+        view.base.into_iter().chain(view.watch.of_scene().map(|k| &*k.frame)).collect();
     let layers = frames.iter().filter_map(|f| pca_layer(f, view.layer));
     ranges(layers.flat_map(|l| l.points.values().flatten()))
 }
@@ -72,7 +72,7 @@ fn common_ranges(view: &View) -> Option<Ranges> {
 /// The centroids of a language from the base to the frame that is looked at.
 fn path(code: &str, view: &View) -> Vec<[f64; 2]> {
     let until = view.frame.map_or(0, |f| f.step);
-    let frames = view.watch.of_scene().map(|k| &k.frame).filter(|f| f.step <= until);
+    let frames = view.watch.of_scene().map(|k| &*k.frame).filter(|f| f.step <= until);
     let of = |f: &TrainFrame| centroid(pca_layer(f, view.layer)?.points.get(code)?);
     view.base.into_iter().chain(frames).filter_map(of).collect()
 }

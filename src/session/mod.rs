@@ -1,0 +1,18 @@
+//! Sessions: what a user did and what the engine answered, as timed data in a JSON Lines file.
+//!
+//! The first line is a [`Header`]; every other line is a [`Line`]: a time in milliseconds and one thing that
+//! happened. What the interface was told besides the engine's events (keys, actions, sizes) is the type parameter
+//! `U`: this module moves it without knowing what it means.
+
+pub mod file;
+pub mod header;
+pub mod line;
+pub mod recorder;
+pub mod shipped;
+mod utc;
+
+pub use file::{Entry, Kind, SessionFile};
+pub use header::{AdapterStamp, Header, ModelStamp, SCHEMA, Source, Start, TaskText};
+pub use line::{Line, Note, Weights, What};
+pub use recorder::Recorder;
+pub use utc::utc;

@@ -1,0 +1,105 @@
+//! Writes a session while it happens: a line at a time, each handed to the system before the next.
+
+use super::header::Header;
+use super::line::Line;
+use crate::error::{Context, Result};
+use serde::Serialize;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A session being written.
+#[derive(Debug)]
+pub struct Recorder {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    lines: u64,
+    buffer: Vec<u8>,
+    hide: Vec<(Vec<u8>, &'static [u8])>,
+}
+
+impl Recorder {
+    /// Begins a new file with a header.
+    ///
+    /// # Errors
+    /// The file is there already (it is left alone) or cannot be written.
+    pub fn create(path: &Path, header: &Header) -> Result<Self> {
+        let shown = path.display();
+        if path.exists() {
+            crate::fail!(
+                "{shown} is there already and was left alone: choose another name for the recording"
+            );
+        }
+        let file = File::options().write(true).create_new(true).open(path);
+        let file = file.with_context(|| format!("the recording {shown} cannot be written"))?;
+        let mut recorder =
+            Self { file, path: path.to_owned(), bytes: 0, lines: 0, buffer: Vec::new(), hide: hidden() };
+        recorder.write(header)?;
+        Ok(recorder)
+    }
+
+    /// Writes a line; it is with the system when this returns, so that a crash loses nothing.
+    ///
+    /// # Errors
+    /// The disk is full or gone; what was written before is whole.
+    pub fn record<U: Serialize>(&mut self, line: &Line<U>) -> Result<()> {
+        self.write(line)
+    }
+
+    fn write(&mut self, value: &impl Serialize) -> Result<()> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, value).context("a line of the recording cannot be made")?;
+        for (place, sign) in &self.hide {
+            replace(&mut self.buffer, place, sign);
+        }
+        self.buffer.push(b'\n');
+        self.file.write_all(&self.buffer).with_context(|| {
+            format!("the recording {} cannot go on (what is there stays)", self.path.display())
+        })?;
+        self.bytes += self.buffer.len() as u64;
+        self.lines += 1;
+        Ok(())
+    }
+
+    /// Bytes written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Lines written, with the header.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Directories whose names are nobody else's business, as they stand in JSON, and what is written for them.
+fn hidden() -> Vec<(Vec<u8>, &'static [u8])> {
+    let quoted = |path: PathBuf| {
+        let text = serde_json::to_string(path.to_str()?).ok()?;
+        let text = text.trim_matches('"').as_bytes().to_vec();
+        (text.len() > 3).then_some(text)
+    };
+    let here = std::env::current_dir().ok().and_then(quoted).map(|p| (p, &b"."[..]));
+    let home = std::env::var_os("HOME").map(PathBuf::from).and_then(quoted).map(|p| (p, &b"~"[..]));
+    here.into_iter().chain(home).collect()
+}
+
+/// Puts `sign` in the place of every `place`, where that is a whole path or the beginning of one.
+fn replace(buffer: &mut Vec<u8>, place: &[u8], sign: &[u8]) {
+    let mut from = 0;
+    while let Some(at) = buffer[from..].windows(place.len()).position(|w| w == place).map(|at| at + from) {
+        let ends = matches!(buffer.get(at + place.len()), Some(b'/' | b'"' | b'\\'));
+        if ends {
+            buffer.splice(at..at + place.len(), sign.iter().copied());
+            from = at + sign.len();
+        } else {
+            from = at + place.len();
+        }
+    }
+}
