@@ -127,6 +127,7 @@ impl App {
                 self.refresh_pickers();
                 effects.push(Effect::ListModels);
             }
+            Action::PickRecording => self.pick(Choice::Recording, overlay::recordings()),
             Action::PickAdapter => {
                 let mut picker = Picker::new("Adapters", "type a directory or ORG/REPO", Vec::new());
                 picker.free = Some("Load");

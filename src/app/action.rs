@@ -36,6 +36,7 @@ pub enum Action {
     PickAdapter,
     ToggleAdapter,
     Fetch,
+    PickRecording,
     // query
     PickTask,
     PickLanguage,
@@ -337,6 +338,7 @@ pub static KEYS: &[Binding] = &[
     row(&["C-c"], A::ForceQuit, "", "Quit at once", ANY),
     row(&["W"], A::TrackWords, "", "Choose words to follow through the layers of a free text", ANY),
     row(&[], A::NextProtocol, "", "Definitions: default, or the paper's code", ANY),
+    row(&["V"], A::PickRecording, "", "Replay a recording: those that come with the program, or a file", ANY),
     row(&["F"], A::Fetch, "", "Fetch the chosen model into the cache", ANY),
 ];
 

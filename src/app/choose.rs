@@ -41,7 +41,7 @@ impl App {
         match outcome {
             Outcome::Stay | Outcome::Picked(_, Picked::Stay | Picked::Filtered) => {}
             Outcome::Close => self.overlay = None,
-            Outcome::Picked(Choice::Model | Choice::Adapter, Picked::Complete(typed))
+            Outcome::Picked(Choice::Model | Choice::Adapter | Choice::Recording, Picked::Complete(typed))
             | Outcome::Complete(typed) => {
                 effects.push(Effect::Complete(typed));
             }
@@ -75,6 +75,7 @@ impl App {
                 self.shared.item = id.parse().unwrap_or(0);
                 self.return_to_items(effects);
             }
+            Choice::Recording => effects.push(Effect::Play(id.to_owned())),
             Choice::Model => self.leave(Leaving::Model(id.to_owned()), effects),
             Choice::Palette => {
                 let Some(binding) = id.parse::<usize>().ok().and_then(|i| action::KEYS.get(i)) else {

@@ -165,6 +165,8 @@ pub struct App {
     /// The adapter that is evaluated once it is loaded.
     evaluate: Option<PathBuf>,
     quitting: bool,
+    /// A recording is shown, and nobody answers.
+    pub replayed: bool,
     /// Inner sizes that the panes were told.
     areas: std::collections::BTreeMap<PaneId, (u16, u16)>,
 }
@@ -210,6 +212,7 @@ impl App {
             leaving: None,
             evaluate: None,
             quitting: false,
+            replayed: false,
             areas: std::collections::BTreeMap::new(),
         };
         let mut effects = Vec::new();

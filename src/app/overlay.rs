@@ -16,6 +16,7 @@ pub enum Choice {
     Item,
     Model,
     Adapter,
+    Recording,
     Palette,
 }
 
@@ -202,6 +203,23 @@ pub fn items(shared: &Shared) -> Picker {
     });
     let title = format!("Items · {} · {}", shared.task, shared.lang);
     Picker::new(&title, "type part of a text or a label", entries.collect())
+}
+
+/// The recordings that come with the program; a file's name may be typed.
+pub fn recordings() -> Picker {
+    let entries = crate::session::shipped::offers().iter().map(|o| Entry {
+        id: o.name.to_owned(),
+        label: o.title.clone(),
+        detail: super::replay::place::clock(o.lasts),
+        words: format!("{} {}", o.name, o.about),
+        ..Entry::default()
+    });
+    let mut picker =
+        Picker::new("Replay a recording", "type a name, or the path of a session file", entries.collect());
+    picker.free = Some("Replay");
+    picker.empty = "type the path of a session file".to_owned();
+    picker.footer = "Enter replays it, without a model   Tab completes a path   Esc goes back".to_owned();
+    picker
 }
 
 /// The palette: every action, with its key.

@@ -31,6 +31,8 @@ pub enum Effect {
     ListModels,
     /// Ask for completions of a typed path; answered by `Msg::Completions`.
     Complete(String),
+    /// Replay a recording: a shipped one's name or a file.
+    Play(String),
     /// Draw every cell again.
     Redraw,
     Suspend,

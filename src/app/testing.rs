@@ -121,6 +121,12 @@ impl Bench {
                 self.effects.push(effect);
                 continue;
             };
+            if let Some(tap) = &mut self.tap {
+                tap(&replay::Line {
+                    t: self.clock.as_millis() as u64,
+                    what: replay::What::Ask(command.clone()),
+                });
+            }
             let events = self.answer(&command);
             self.sent.push(command);
             if self.hold {

@@ -1,11 +1,13 @@
 //! The card in the place of data while there is no model: what is missing, and the next step.
 
-use super::text::{harmless, put, width};
+use super::text::{ellipsize, harmless, put, width};
 use super::theme::Theme;
 use super::widgets::bar::bar;
 use crate::app::App;
 use crate::app::model::Stage;
+use crate::app::replay::place::clock;
 use crate::app::text::{bytes, duration, rows};
+use crate::session::shipped;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -19,7 +21,7 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
     if cells < 10 || area.height == 0 {
         return;
     }
-    let lines = lines(app, cells, theme);
+    let lines = lines(app, cells, usize::from(area.height), theme);
     let x = area.x + (area.width - cells as u16) / 2;
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
     for (i, line) in lines.iter().enumerate() {
@@ -48,7 +50,7 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
     }
 }
 
-fn lines(app: &App, cells: usize, theme: &Theme) -> Vec<Line> {
+fn lines(app: &App, cells: usize, height: usize, theme: &Theme) -> Vec<Line> {
     let plain = |words: String| vec![(words, theme.text())];
     let mut out: Vec<Line> = Vec::new();
     match &app.model.stage {
@@ -87,12 +89,50 @@ fn lines(app: &App, cells: usize, theme: &Theme) -> Vec<Line> {
             out.push(key("m", "choose a model, a directory or a file", theme));
         }
     }
-    out.push(Vec::new());
-    out.push(vec![("Meanwhile, without a model:".into(), theme.dim())]);
-    out.push(key("L", "languages", theme));
-    out.push(key("i", "the task's items", theme));
-    out.push(key("5", "follow a training run", theme));
-    out.push(key("?", "help", theme));
+    let stage = std::mem::take(&mut out);
+    let own = [("L", "languages"), ("i", "the task's items"), ("5", "follow a training run"), ("?", "help")];
+    let own = own.map(|(name, words)| key(name, words, theme));
+    let shown = recordings(cells, height.saturating_sub(stage.len() + 3), theme);
+    let room = height >= stage.len() + shown.len() + own.len() + 3;
+    // With no model in sight the recordings are what there is to see.
+    let first = matches!(app.model.stage, Stage::Failed { .. } | Stage::Idle) && !shown.is_empty();
+    let parts = if first { [shown, stage] } else { [stage, shown] };
+    for part in parts.into_iter().filter(|p| !p.is_empty()) {
+        if !out.is_empty() {
+            out.push(Vec::new());
+        }
+        out.extend(part);
+    }
+    if room {
+        out.push(Vec::new());
+        out.push(vec![("Also without a model:".into(), theme.dim())]);
+        out.extend(own);
+    }
+    out
+}
+
+/// The recordings that come with the program, with a sentence each where there is room for it.
+fn recordings(cells: usize, room: usize, theme: &Theme) -> Vec<Line> {
+    let offers = shipped::offers();
+    if offers.is_empty() || room < 2 {
+        return Vec::new();
+    }
+    let head = "replay a recording of a real run, without a model:";
+    let mut out = vec![key("V", head, theme)];
+    let wide = room > 2 * offers.len();
+    for offer in offers {
+        let indent = " ".repeat(9);
+        let time = clock(offer.lasts);
+        out.push(vec![
+            (format!("{indent}{}", offer.title), theme.strong()),
+            (format!("  {time}"), theme.faint()),
+        ]);
+        if wide {
+            let about = ellipsize(&offer.about, cells.saturating_sub(9), theme.glyphs.ascii).into_owned();
+            out.push(vec![(indent + &about, theme.dim())]);
+        }
+    }
+    out.truncate(room);
     out
 }
 

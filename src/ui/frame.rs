@@ -57,6 +57,9 @@ fn put_before(buf: &mut Buffer, area: Rect, right: u16, content: &str, style: St
 
 fn live_sign(app: &App, theme: &Theme) -> (String, Style) {
     let g = &theme.glyphs;
+    if app.replayed {
+        return (format!("{} REPLAY", if g.ascii { ">" } else { "▸" }), theme.warn());
+    }
     match (&app.shared.model, &app.model.stage) {
         (Some(_), _) if app.lens.job.is_some() => (format!("{} LIVE", spin(app, theme)), theme.accent()),
         (Some(_), _) => (format!("{} LIVE", g.live), theme.good()),

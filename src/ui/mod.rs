@@ -10,6 +10,7 @@ mod overlays;
 pub mod palette;
 pub mod panes;
 mod picture;
+pub mod player;
 mod runtime;
 #[cfg(test)]
 mod screens;
@@ -21,5 +22,6 @@ pub mod theme;
 pub mod view;
 pub mod widgets;
 
-pub use start::{ExploreOptions, run};
+pub use player::PlayOptions;
+pub use start::{ExploreOptions, play, run};
 pub use theme::{Curve, Ladder, Theme};

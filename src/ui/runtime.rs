@@ -1,10 +1,12 @@
 //! The event loop: terminal, engine and timers are one stream; all of it is taken in, then drawn, at
 //! most 30 times a second.
 
+use super::player::{self, Front, PlayOptions};
 use super::services::{self, Follow, Post};
 use super::terminal::Terminal;
 use super::theme::{Ladder, Theme};
 use super::{input, log::Log, picture, view};
+use crate::app::replay::player::Wish;
 use crate::app::{App, Effect, Msg};
 use crate::engine::worker;
 use crate::error::{Context, Error, Result};
@@ -38,9 +40,13 @@ struct Runtime {
     engine: worker::Handle,
     post: Post,
     follow: Option<Follow>,
+    /// A replay, and the live explorer waits behind it.
+    front: Option<Front>,
     log: Log,
     start: Instant,
     dirty: bool,
+    /// The replay was left, and nothing lies behind it.
+    left: bool,
     drawn: Option<Instant>,
 }
 
@@ -48,18 +54,24 @@ struct Runtime {
 ///
 /// # Errors
 /// The terminal fails; `Error::Interrupted` when a signal ended it.
-pub fn run(app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> Result<()> {
+pub fn run(app: App, effects: Vec<Effect>, front: Option<Front>, ladder: Ladder, log: Log) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the event loop cannot be started")?;
     let panics = log.clone();
     super::terminal::install_panic_hook(move |text| panics.line("panic", text));
-    let result = runtime.block_on(serve(app, effects, ladder, log));
+    let result = runtime.block_on(serve(app, effects, front, ladder, log));
     // A reader that waits for the terminal must not keep the program from ending.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> Result<()> {
+async fn serve(
+    mut app: App,
+    effects: Vec<Effect>,
+    front: Option<Front>,
+    ladder: Ladder,
+    log: Log,
+) -> Result<()> {
     let (sender, mut messages) = unbounded_channel::<Msg>();
     let mut signals = signals()?;
     let (width, height) = Terminal::size();
@@ -83,9 +95,11 @@ async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> 
         engine,
         post: post.clone(),
         follow: None,
+        front,
         log,
         start: Instant::now(),
         dirty: true,
+        left: false,
         drawn: None,
     };
     rt.draw()?;
@@ -103,16 +117,16 @@ async fn serve(mut app: App, effects: Vec<Effect>, ladder: Ladder, log: Log) -> 
                 Signal::Continued => rt.continued()?,
             },
             Some(msg) = messages.recv() => {
-                rt.take(msg)?;
+                rt.route(msg)?;
                 let mut taken = 1;
                 while taken < BATCH && let Ok(msg) = messages.try_recv() {
-                    rt.take(msg)?;
+                    rt.route(msg)?;
                     taken += 1;
                 }
             }
             () = sleep_until(wait.into()) => rt.tick()?,
         }
-        if rt.app.quitting() {
+        if rt.app.quitting() || rt.left {
             return Ok(());
         }
         if rt.dirty && rt.drawn.is_none_or(|at| at.elapsed() >= FRAME) {
@@ -129,15 +143,70 @@ impl Runtime {
     /// When something is to be done without a message: the next frame or the app's next tick.
     fn deadline(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        let tick = self.app.wake().map_or(far, |at| self.start + at);
+        let tick = match &self.front {
+            Some(front) => front.player.wake(self.now()),
+            None => self.app.wake(),
+        };
+        let tick = tick.map_or(far, |at| self.start + at);
         let frame = self.drawn.filter(|_| self.dirty).map_or(far, |at| at + FRAME);
         tick.min(frame)
     }
 
     fn tick(&mut self) -> Result<()> {
-        if self.app.wake().is_some_and(|at| self.now() >= at) {
+        let (now, size) = (self.now(), self.app.size);
+        if let Some(front) = &mut self.front {
+            front.tick(size, now);
+            self.dirty = true;
+        } else if self.app.wake().is_some_and(|at| now >= at) {
             self.take(Msg::Tick)?;
         }
+        Ok(())
+    }
+
+    /// A message to whoever it is for: what the terminal says is for a replay, if one is in front.
+    fn route(&mut self, msg: Msg) -> Result<()> {
+        let (now, size) = (self.now(), self.app.size);
+        let typed = matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Mouse { .. });
+        if let (Some(front), Msg::Saved(saved)) = (&mut self.front, &msg) {
+            let words = saved.as_ref().map_or_else(Clone::clone, |p| format!("Written to {}.", p.display()));
+            front.player.say(words, now);
+        }
+        let Some(front) = self.front.as_mut().filter(|_| typed) else { return self.take(msg) };
+        self.dirty = true;
+        for wish in front.take(msg, size, now) {
+            self.grant(wish)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a replay wants.
+    fn grant(&mut self, wish: Wish) -> Result<()> {
+        let now = self.now();
+        match wish {
+            Wish::Leave => {
+                self.left = self.front.take().is_some_and(|f| f.alone);
+                self.terminal.redraw();
+            }
+            Wish::Redraw => self.terminal.redraw(),
+            Wish::Suspend => self.suspend()?,
+            Wish::Annotate { lane, t, note } => {
+                if let Some(front) = &mut self.front {
+                    front.annotate(lane, t, note, now);
+                }
+            }
+            Wish::App(effect) => self.perform(effect)?,
+        }
+        Ok(())
+    }
+
+    /// Opens a recording in front of the explorer.
+    fn play(&mut self, name: String) -> Result<()> {
+        let options = PlayOptions { sessions: vec![name], ..PlayOptions::default() };
+        match Front::open(&options, self.app.theme, false) {
+            Ok(front) => self.front = Some(front),
+            Err(e) => self.take(Msg::Saved(Err(e.to_string())))?,
+        }
+        self.terminal.redraw();
         Ok(())
     }
 
@@ -168,6 +237,7 @@ impl Runtime {
             Effect::ListModels => services::list_models(&self.post),
             Effect::Complete(typed) => services::complete(typed, &self.post),
             Effect::Redraw => self.terminal.redraw(),
+            Effect::Play(name) => self.play(name)?,
             Effect::Suspend => self.suspend()?,
             Effect::Quit => {}
         }
@@ -177,10 +247,18 @@ impl Runtime {
     /// The screen as it is, in full colour whatever this terminal can show.
     fn picture(&self) -> String {
         let (width, height) = self.app.size;
-        let theme = Theme::new(self.app.theme, Ladder::Rgb);
+        let theme = Theme::new(self.theme(), Ladder::Rgb);
         let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
-        view::render(&mut buf, &self.app, &theme);
+        match &self.front {
+            Some(front) => _ = player::render(&mut buf, &front.player, &theme, self.now()),
+            None => _ = view::render(&mut buf, &self.app, &theme),
+        }
         picture::svg(&buf, &format!("polylens {width} x {height}"))
+    }
+
+    /// The look of whoever is in front.
+    fn theme(&self) -> crate::app::ThemeKind {
+        self.front.as_ref().map_or(self.app.theme, |f| f.player.theme)
     }
 
     fn suspend(&mut self) -> Result<()> {
@@ -198,9 +276,12 @@ impl Runtime {
     }
 
     fn draw(&mut self) -> Result<()> {
-        let theme = Theme::new(self.app.theme, self.ladder);
-        let app = &self.app;
-        self.terminal.draw(app.size, |buf| view::render(buf, app, &theme))?;
+        let theme = Theme::new(self.theme(), self.ladder);
+        let (app, front, now) = (&self.app, &self.front, self.now());
+        self.terminal.draw(app.size, |buf| match front {
+            Some(front) => player::render(buf, &front.player, &theme, now),
+            None => view::render(buf, app, &theme),
+        })?;
         self.dirty = false;
         self.drawn = Some(Instant::now());
         Ok(())

@@ -1,6 +1,7 @@
 //! From the command line to the first frame.
 
 use super::log::Log;
+use super::player::{Front, PlayOptions};
 use super::runtime;
 use super::theme::Ladder;
 use crate::app::bundle::Bundle;
@@ -63,7 +64,34 @@ pub fn run(options: ExploreOptions) -> Result<()> {
         theme: options.theme.unwrap_or_else(|| theme_for(env)),
         training_log: options.train_log,
     });
-    runtime::run(app, effects, Ladder::detect(env), log)
+    runtime::run(app, effects, None, Ladder::detect(env), log)
+}
+
+/// Replays recordings and returns when the user leaves them.
+///
+/// # Errors
+/// No terminal; a file that is no session; `Error::Interrupted` when a signal ended it.
+pub fn play(options: &PlayOptions) -> Result<()> {
+    need_terminal()?;
+    let env = |name: &str| std::env::var(name).ok();
+    let theme = options.theme.unwrap_or_else(|| theme_for(env));
+    let front = Front::open(options, theme, true)?;
+    let (library, task) = Bundle::with(None)?;
+    let lang = library.find_language(&task, None)?;
+    // Nothing of the live explorer is wanted: what it would ask of the world is left undone.
+    let (app, _) = App::new(Setup {
+        library: Arc::new(library),
+        model: DEFAULT_MODEL.to_owned(),
+        adapters: Vec::new(),
+        task,
+        lang,
+        style: Style::default(),
+        protocol: Protocol::default(),
+        settings: Settings::default(),
+        theme,
+        training_log: None,
+    });
+    runtime::run(app, Vec::new(), Some(front), Ladder::detect(env), Log::open(None)?)
 }
 
 /// The explorer needs somebody to look at it.

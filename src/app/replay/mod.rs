@@ -1,11 +1,20 @@
 //! Sessions as the app lives them: what is recorded of it, and how a recording drives it again.
 
+mod clock;
 pub mod input;
+pub mod lane;
+pub mod place;
+pub mod player;
+mod recorded;
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod track;
 
+pub use clock::Clock;
 pub use input::Input;
+pub use player::Player;
 pub use track::Track;
 
 use super::{App, Msg};

@@ -89,6 +89,18 @@ impl Track {
         self.now = t;
         Ok(())
     }
+
+    /// Behind the first `n` lines in playing order.
+    ///
+    /// # Errors
+    /// As [`Track::step`]; the track stays before the damaged line.
+    pub fn seek_line(&mut self, n: usize) -> Result<()> {
+        if n < self.taken {
+            *self = Self::new(self.file.clone(), self.library.clone());
+        }
+        while self.taken < n && self.step()? {}
+        Ok(())
+    }
 }
 
 /// A copy of a replayed app for a screen of `size`, at `now`.
@@ -101,6 +113,7 @@ pub fn view(app: &App, size: (u16, u16), now: Duration) -> App {
         copy.grid.pending = app.grid.pending;
     }
     copy.now = now.max(copy.now);
+    copy.replayed = true;
     copy
 }
 

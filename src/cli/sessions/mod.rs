@@ -1,6 +1,8 @@
 //! `polylens sessions`: recordings of the explorer and of commands.
 
 mod check;
+mod list;
+mod play;
 
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -14,6 +16,10 @@ pub struct Sessions {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Recordings that come with the program, and those in the given directories
+    List(list::List),
+    /// Replay a recording in the terminal, or two side by side; no model is needed
+    Play(play::Play),
     /// Replay files to their ends; fails on a damaged or foreign one with the line's number
     Check(check::Check),
 }
@@ -24,6 +30,8 @@ enum Command {
 /// Wrong usage, and what the file or the model says.
 pub fn run(args: &Sessions) -> Result<()> {
     match &args.command {
+        Command::List(args) => list::run(args),
+        Command::Play(args) => play::run(args),
         Command::Check(args) => check::run(args),
     }
 }

@@ -1,0 +1,481 @@
+//! The player: one session or two on one time line, the viewer's keys, and what is said beside the picture.
+
+use super::Track;
+use super::clock::{Clock, PAUSE};
+use super::lane::{Lane, LookInput, Looked, lasts};
+use super::place::{self, Place};
+use crate::app::editor::{Edit, Editor};
+use crate::app::{App, Effect, Key, KeyInput, MouseKind, ThemeKind};
+use crate::session::{Kind, Note};
+use std::time::Duration;
+
+/// How long something is said beside the time line.
+const SAID: Duration = Duration::from_secs(5);
+
+/// The player's own keys: name, what it does, and its word in the bottom line.
+pub const KEYS: &[(&str, &str, &str)] = &[
+    ("space", "play, pause; from beside the path: back to it and on", "pause"),
+    (".", "one step on", "step"),
+    (",", "one step back", ""),
+    ("}", "to the next mark or caption", "next mark"),
+    ("{", "to the one before", ""),
+    ("+", "faster, up to 16x", "faster"),
+    ("-", "slower, down to 0.25x", ""),
+    ("@", "jump: a time, +10, 50 %, #line, a mark's name", "jump"),
+    ("m", "add a note here", "note"),
+    ("#", "pauses at full length, or shortened", ""),
+    ("%", "begin again at the end, or stop there", ""),
+    ("tab", "with two sessions: to the other one (where no pane is next)", ""),
+    ("backspace", "back to the recorded path", ""),
+    ("T", "next theme: dark, light, ascii", ""),
+    ("?", "this help", "help"),
+    ("q", "leave the replay", "leave"),
+];
+
+/// What is typed into the bottom line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    Jump,
+    Note,
+}
+
+/// What the player wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    Leave,
+    /// Draw every cell again.
+    Redraw,
+    Suspend,
+    /// Add a note to the file of a lane.
+    Annotate {
+        lane: usize,
+        t: u64,
+        note: Note,
+    },
+    /// Of the app that is looked at: a copied value, a file.
+    App(Effect),
+}
+
+/// Sessions being watched.
+#[derive(Clone, Debug)]
+pub struct Player {
+    /// One, or two beside each other.
+    pub lanes: Vec<Lane>,
+    /// Whose panes the viewer's keys mean.
+    pub active: usize,
+    pub clock: Clock,
+    pub theme: ThemeKind,
+    pub asking: Option<(Asking, Editor)>,
+    pub help: bool,
+    /// Said beside the time line, until then.
+    said: Option<(String, Duration)>,
+    /// The caption on screen: its lane and time, and when it came on screen in the viewer's time.
+    shown: Option<(usize, u64, Duration)>,
+}
+
+impl Player {
+    /// Begins to play.
+    pub fn new(tracks: Vec<Track>, theme: ThemeKind) -> Self {
+        let lanes = tracks.into_iter().map(Lane::new).collect();
+        let clock = Clock::default();
+        let mut player =
+            Self { lanes, active: 0, clock, theme, asking: None, help: false, said: None, shown: None };
+        player.take_lines();
+        player
+    }
+
+    /// The session that the keys mean.
+    pub fn lane(&self) -> &Lane {
+        &self.lanes[self.active]
+    }
+
+    /// Milliseconds since the recording began.
+    pub fn now(&self) -> u64 {
+        self.clock.at as u64
+    }
+
+    /// Time of the last line of the longest session, and of its captions.
+    pub fn end(&self) -> u64 {
+        self.lanes.iter().map(|l| l.file().end()).max().unwrap_or(0)
+    }
+
+    /// Marks of all sessions by time.
+    pub fn marks(&self) -> Vec<(u64, String)> {
+        let mut marks: Vec<_> = self.lanes.iter().flat_map(|l| l.marks.iter().cloned()).collect();
+        marks.sort();
+        marks.dedup();
+        marks
+    }
+
+    /// Whether the viewer has left the recorded path.
+    pub fn aside(&self) -> bool {
+        self.lanes.iter().any(|l| l.aside.is_some())
+    }
+
+    /// What is to be said beside the time line at `now`.
+    pub fn said(&self, now: Duration) -> Option<&str> {
+        self.said.as_ref().filter(|(_, until)| now < *until).map(|(words, _)| words.as_str())
+    }
+
+    /// Says something for a while.
+    pub fn say(&mut self, words: impl Into<String>, now: Duration) {
+        self.said = Some((words.into(), now + SAID));
+    }
+
+    /// The caption of a lane. At high speed it stays as long as it takes to read.
+    pub fn caption(&self, lane: usize, now: Duration) -> Option<&Note> {
+        let of = &self.lanes[lane];
+        if let Some((_, note)) = of.caption(self.now()) {
+            return Some(note);
+        }
+        let (_, at, since) = self.shown.filter(|(l, _, _)| *l == lane)?;
+        let (_, note) = of.notes.iter().find(|(t, _)| *t == at && *t <= self.now())?;
+        (now < since + Duration::from_millis(lasts(note))).then_some(note)
+    }
+
+    /// When the player wants a tick, in the viewer's time.
+    pub fn wake(&self, now: Duration) -> Option<Duration> {
+        let moving = self.clock.playing || self.lanes.iter().any(|l| l.aside.as_ref().is_some_and(animates));
+        let next = moving.then(|| now + Duration::from_millis(33));
+        next.into_iter().chain(self.said.as_ref().map(|s| s.1).filter(|t| *t > now)).min()
+    }
+
+    /// Time passes in the viewer's world.
+    pub fn tick(&mut self, size: (u16, u16), now: Duration) {
+        let mut budget = self.clock.passed(now);
+        while self.clock.playing {
+            let Some(next) = self
+                .lanes
+                .iter()
+                .filter(|l| l.error.is_none())
+                .filter_map(|l| l.track.next())
+                .map(|e| e.t)
+                .min()
+            else {
+                self.ended();
+                break;
+            };
+            let last = self.lanes.iter().filter_map(last_line).max().unwrap_or(0);
+            let limit = self
+                .lanes
+                .iter()
+                .filter_map(|l| l.caption(last))
+                .map(|(_, n)| lasts(n) as f64)
+                .fold(PAUSE, f64::max);
+            match self.clock.towards(last as f64, next as f64, limit, budget) {
+                Some(left) => budget = left,
+                None => break,
+            }
+            self.take_lines();
+        }
+        for lane in &mut self.lanes {
+            if lane.aside.as_ref().is_some_and(animates) {
+                lane.look(LookInput::Tick, size, now);
+            }
+        }
+        self.remember_caption(now);
+    }
+
+    fn ended(&mut self) {
+        self.clock.at = self.clock.at.max(self.end() as f64);
+        if self.clock.looped && self.end() > 0 {
+            self.seek(0);
+            self.clock.playing = true;
+        } else {
+            self.clock.playing = false;
+        }
+    }
+
+    fn take_lines(&mut self) {
+        let t = self.now();
+        self.lanes.iter_mut().for_each(|l| l.play_to(t));
+    }
+
+    fn remember_caption(&mut self, now: Duration) {
+        let t = self.now();
+        for (i, lane) in self.lanes.iter().enumerate() {
+            if let Some((at, _)) = lane.caption(t)
+                && self.shown.is_none_or(|(l, s, _)| (l, s) != (i, at))
+            {
+                self.shown = Some((i, at, now));
+            }
+        }
+    }
+
+    /// Jumps to a time, all sessions on their recorded paths.
+    pub fn seek(&mut self, t: u64) {
+        self.clock.at = t as f64;
+        self.shown = None;
+        self.lanes.iter_mut().for_each(|l| l.seek(t));
+    }
+
+    /// Jumps to a place as typed: see [`place::parse`].
+    ///
+    /// # Errors
+    /// A sentence that says what may be typed.
+    pub fn jump(&mut self, text: &str) -> Result<(), String> {
+        match place::parse(text, self.now(), self.end(), &self.marks())? {
+            Place::Time(t) => self.seek(t),
+            Place::Line(n) => self.to_line(self.active, n.saturating_sub(1)),
+        }
+        Ok(())
+    }
+
+    /// A key of the viewer; `size` is that of a session's picture.
+    pub fn key(&mut self, key: KeyInput, size: (u16, u16), now: Duration) -> Vec<Wish> {
+        if key == KeyInput::ctrl('c') {
+            return vec![Wish::Leave];
+        }
+        if self.asking.is_some() {
+            return self.typed(key, now);
+        }
+        if self.help {
+            self.help = false;
+            return Vec::new();
+        }
+        // What is typed into a list or a question of the explorer is the explorer's.
+        let typing = self.lane().aside.as_ref().is_some_and(|a| a.overlay.is_some() || a.query.editing);
+        match typing {
+            false => self.own_key(key, now).unwrap_or_else(|| self.look(LookInput::Key(key), size, now)),
+            true => self.look(LookInput::Key(key), size, now),
+        }
+    }
+
+    /// A key of the player; `None` where it is the explorer's.
+    fn own_key(&mut self, key: KeyInput, now: Duration) -> Option<Vec<Wish>> {
+        let plain = !key.ctrl && !key.alt;
+        match key.key {
+            Key::Char(' ') if plain => self.toggle(now),
+            Key::Char('.') if plain => self.step(true),
+            Key::Char(',') if plain => self.step(false),
+            Key::Char('}') if plain => self.to_mark(true, now),
+            Key::Char('{') if plain => self.to_mark(false, now),
+            Key::Char('+' | '=') if plain => self.clock.change_speed(1),
+            Key::Char('-') if plain => self.clock.change_speed(-1),
+            Key::Char('@') if plain => self.asking = Some((Asking::Jump, Editor::new("", false))),
+            Key::Char('m') if plain => {
+                self.clock.playing = false;
+                self.asking = Some((Asking::Note, Editor::new("", false)));
+            }
+            Key::Char('#') if plain => {
+                self.clock.shorten = !self.clock.shorten;
+                let words = if self.clock.shorten {
+                    "Long pauses are shortened."
+                } else {
+                    "Pauses have their full length."
+                };
+                self.say(words, now);
+            }
+            Key::Char('%') if plain => {
+                self.clock.looped = !self.clock.looped;
+                self.say(
+                    if self.clock.looped { "Begins again at the end." } else { "Stops at the end." },
+                    now,
+                );
+            }
+            Key::Char('T') if plain => {
+                let at = ThemeKind::ALL.iter().position(|t| *t == self.theme).unwrap_or(0);
+                self.theme = ThemeKind::ALL[(at + 1) % ThemeKind::ALL.len()];
+                return Some(vec![Wish::Redraw]);
+            }
+            Key::Char('?') if plain => self.help = true,
+            Key::Char('q') if plain => return Some(vec![Wish::Leave]),
+            Key::Char('z') if key.ctrl => return Some(vec![Wish::Suspend]),
+            Key::Char('l') if key.ctrl => return Some(vec![Wish::Redraw]),
+            Key::Char('w') if key.ctrl && self.lanes.len() > 1 => {
+                self.active = (self.active + 1) % self.lanes.len()
+            }
+            Key::Backspace => self.rejoin(),
+            _ => return None,
+        }
+        Some(Vec::new())
+    }
+
+    /// Back to the recorded path.
+    pub fn rejoin(&mut self) {
+        self.lanes.iter_mut().for_each(|l| l.aside = None);
+    }
+
+    fn toggle(&mut self, now: Duration) {
+        if self.aside() {
+            self.rejoin();
+            self.clock.playing = true;
+        } else if self.lanes.iter().all(|l| l.track.next().is_none()) && !self.clock.playing {
+            self.seek(0);
+            self.clock.playing = true;
+        } else {
+            self.clock.playing = !self.clock.playing;
+        }
+        // The pause before does not count as time that has passed.
+        self.clock.passed(now);
+    }
+
+    /// One step: over ticks and progress to the next thing that was done or answered, or back behind the one before.
+    fn step(&mut self, on: bool) {
+        self.clock.playing = false;
+        self.rejoin();
+        let active = self.active;
+        let track = &self.lanes[active].track;
+        let entries = track.file().entries();
+        let counts = |i: &usize| visible(track.file().text(&entries[*i]), entries[*i].kind);
+        let taken = track.taken();
+        let target = match on {
+            true => (taken..entries.len()).find(counts).map_or(entries.len(), |i| i + 1),
+            // Behind the last but one that counts: that is the state before the last.
+            false => {
+                let last = (0..taken).rev().find(counts).unwrap_or(0);
+                (0..last).rev().find(counts).map_or(0, |i| i + 1)
+            }
+        };
+        self.to_line(active, target);
+    }
+
+    fn to_line(&mut self, lane: usize, target: usize) {
+        self.lanes[lane].seek_line(target);
+        let t = self.lanes[lane].track.now();
+        self.clock.at = t as f64;
+        for (i, other) in self.lanes.iter_mut().enumerate() {
+            if i != lane {
+                other.seek(t);
+            }
+        }
+    }
+
+    fn to_mark(&mut self, on: bool, now: Duration) {
+        let t = self.now();
+        let mut places: Vec<u64> = self
+            .lanes
+            .iter()
+            .flat_map(|l| l.marks.iter().map(|m| m.0).chain(l.notes.iter().map(|n| n.0)))
+            .collect();
+        places.sort_unstable();
+        // Just behind a mark, "the one before" is the one before that.
+        let found = match on {
+            true => places.iter().find(|p| **p > t),
+            false => places.iter().rev().find(|p| **p + 1000 < t),
+        };
+        match (found.copied(), on) {
+            (Some(at), _) => {
+                self.seek(at);
+                if let Some((_, name)) = self.marks().iter().find(|m| m.0 == at) {
+                    self.say(name.clone(), now);
+                }
+            }
+            (None, false) => self.seek(0),
+            (None, true) => self.say("There is no further mark.", now),
+        }
+    }
+
+    /// A key while something is typed into the bottom line.
+    fn typed(&mut self, key: KeyInput, now: Duration) -> Vec<Wish> {
+        let Some((what, field)) = &mut self.asking else { return Vec::new() };
+        match key.key {
+            Key::Esc => self.asking = None,
+            Key::Enter => {
+                let (what, text) = (*what, field.text().trim().to_owned());
+                self.asking = None;
+                return self.answered(what, &text, now);
+            }
+            _ => {
+                let _: Edit = field.key(key, usize::MAX);
+            }
+        }
+        Vec::new()
+    }
+
+    fn answered(&mut self, what: Asking, text: &str, now: Duration) -> Vec<Wish> {
+        if text.is_empty() {
+            return Vec::new();
+        }
+        match what {
+            Asking::Jump => {
+                if let Err(words) = self.jump(text) {
+                    self.say(words, now);
+                }
+            }
+            Asking::Note => {
+                let note = Note { text: text.to_owned(), for_ms: None, later: true };
+                return vec![Wish::Annotate { lane: self.active, t: self.now(), note }];
+            }
+        }
+        Vec::new()
+    }
+
+    /// A note is in the file: it is shown from now on.
+    pub fn annotated(&mut self, lane: usize, t: u64, note: Note) {
+        let notes = &mut self.lanes[lane].notes;
+        let at = notes.partition_point(|(other, _)| *other <= t);
+        notes.insert(at, (t, note));
+    }
+
+    /// Pasted text.
+    pub fn paste(&mut self, text: String, size: (u16, u16), now: Duration) -> Vec<Wish> {
+        match &mut self.asking {
+            Some((_, field)) => {
+                field.insert(text.trim_end_matches(['\r', '\n']));
+                Vec::new()
+            }
+            None => self.look(LookInput::Paste(text), size, now),
+        }
+    }
+
+    /// The mouse inside the active session's picture.
+    pub fn mouse(&mut self, x: u16, y: u16, kind: MouseKind, size: (u16, u16), now: Duration) -> Vec<Wish> {
+        // Moving alone does not leave the path.
+        if kind == MouseKind::Move && self.lane().aside.is_none() {
+            return Vec::new();
+        }
+        self.look(LookInput::Mouse { x, y, kind }, size, now)
+    }
+
+    fn look(&mut self, input: LookInput, size: (u16, u16), now: Duration) -> Vec<Wish> {
+        let time = Duration::from_millis(self.now());
+        let left = self.lane().aside.is_none();
+        let lane = &mut self.lanes[self.active];
+        let Looked { effects, refused } = lane.look(input, size, time);
+        self.clock.playing = false;
+        let mut refused = refused;
+        let mut wishes = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Quit => wishes.push(Wish::Leave),
+                Effect::Redraw => wishes.push(Wish::Redraw),
+                Effect::Suspend => wishes.push(Wish::Suspend),
+                Effect::Copy(_) | Effect::Save { .. } | Effect::Picture(_) => wishes.push(Wish::App(effect)),
+                Effect::FindModel(_) | Effect::FollowLog(Some(_)) => refused = true,
+                _ => {}
+            }
+        }
+        if refused {
+            self.say("That was not asked in this recording: it would need the model.", now);
+        } else if left {
+            self.say("Beside the recorded path: space goes on with it, backspace only goes back.", now);
+        }
+        wishes
+    }
+}
+
+/// Whether the app wants ticks for more than a spinner.
+fn animates(app: &App) -> bool {
+    crate::app::PaneId::ALL.iter().any(|p| *p != crate::app::PaneId::Lens && app.pane(*p).animating())
+}
+
+/// Time of the last line that was taken in.
+fn last_line(lane: &Lane) -> Option<u64> {
+    let at = lane.track.taken().checked_sub(1)?;
+    lane.file().entries().get(at).map(|e| e.t)
+}
+
+/// Whether a line is a step for a viewer: ticks, sizes and progress are not.
+fn visible(text: &[u8], kind: Kind) -> bool {
+    let begins = |what: &str| {
+        let at = text.iter().position(|b| *b == b',').map_or(0, |i| i + 1);
+        text[at..].starts_with(what.as_bytes())
+    };
+    match kind {
+        Kind::User => !begins("\"user\":\"tick\"") && !begins("\"user\":{\"resize\""),
+        Kind::Event => !begins("\"event\":{\"event\":\"progress\""),
+        Kind::Note | Kind::Mark => true,
+        Kind::Ask | Kind::Weights => false,
+    }
+}

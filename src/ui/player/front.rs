@@ -1,0 +1,169 @@
+//! A replay in front of the live explorer: what the terminal says goes to it, and what it wants is done.
+
+use super::screen;
+use crate::app::replay::player::{Player, Wish};
+use crate::app::replay::{Line, Track, What};
+use crate::app::{Msg, ThemeKind};
+use crate::error::{Context, Result};
+use crate::session::shipped::{self, SHIPPED};
+use crate::session::{Note, SessionFile};
+use ratatui::layout::Rect;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a replay begins.
+#[derive(Clone, Debug, Default)]
+pub struct PlayOptions {
+    /// Files or names of shipped recordings: one or two.
+    pub sessions: Vec<String>,
+    /// `None` chooses by the terminal.
+    pub theme: Option<ThemeKind>,
+    pub speed: Option<f64>,
+    /// Where to begin: a time or a mark.
+    pub at: Option<String>,
+    pub paused: bool,
+    pub looped: bool,
+    /// Pauses keep their length.
+    pub full: bool,
+}
+
+/// A replay on the screen.
+pub struct Front {
+    pub player: Player,
+    /// Nothing lies behind it: leaving it ends the program.
+    pub alone: bool,
+}
+
+impl Front {
+    /// Opens the sessions and begins to play.
+    ///
+    /// # Errors
+    /// A file is no session, or the place to begin at is none.
+    pub fn open(options: &PlayOptions, theme: ThemeKind, alone: bool) -> Result<Self> {
+        let mut tracks = Vec::new();
+        for name in &options.sessions {
+            let file = Arc::new(shipped::find(name)?);
+            let (library, _) = crate::app::bundle::Bundle::with(None)?;
+            tracks.push(Track::new(file, Arc::new(library)));
+        }
+        let mut player = Player::new(tracks, theme);
+        if let Some(speed) = options.speed {
+            player.clock.set_speed(speed);
+        }
+        player.clock.shorten = !options.full;
+        player.clock.looped = options.looped;
+        if let Some(at) = &options.at {
+            player.jump(at).map_err(crate::Error::usage)?;
+        }
+        player.clock.playing = !options.paused;
+        Ok(Self { player, alone })
+    }
+
+    /// Size of the picture of the session that the keys mean.
+    fn picture(&self, size: (u16, u16)) -> Rect {
+        let places = screen::places(Rect::new(0, 0, size.0, size.1), self.player.lanes.len());
+        places[self.player.active.min(places.len() - 1)]
+    }
+
+    /// What the terminal says.
+    pub fn take(&mut self, msg: Msg, size: (u16, u16), now: Duration) -> Vec<Wish> {
+        let picture = self.picture(size);
+        let cells = (picture.width, picture.height);
+        match msg {
+            Msg::Key(key) => self.player.key(key, cells, now),
+            Msg::Paste(text) => self.player.paste(text, cells, now),
+            Msg::Mouse { x, y, kind } if picture.contains((x, y).into()) => {
+                self.player.mouse(x - picture.x, y - picture.y, kind, cells, now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, size: (u16, u16), now: Duration) {
+        let picture = self.picture(size);
+        self.player.tick((picture.width, picture.height), now);
+    }
+
+    /// Writes a note into a lane's file; a recording that comes with the program is copied first.
+    pub fn annotate(&mut self, lane: usize, t: u64, note: Note, now: Duration) {
+        match write_note(self.player.lanes[lane].file(), t, &note) {
+            Ok(path) => {
+                self.player.say(format!("The note is in {}.", path.display()), now);
+                self.player.annotated(lane, t, note);
+            }
+            Err(e) => self.player.say(e.to_string(), now),
+        }
+    }
+}
+
+fn write_note(file: &SessionFile, t: u64, note: &Note) -> Result<PathBuf> {
+    if let Some(line) = file.cut {
+        crate::fail!(
+            "{} ends in the middle of line {line}: take that line out before a note is added",
+            file.name
+        );
+    }
+    let path = match SHIPPED.iter().find(|s| s.name == file.name) {
+        Some(own) => copy_of(own)?,
+        None => PathBuf::from(&file.name),
+    };
+    append(&path, t, note).with_context(|| format!("the note cannot be written to {}", path.display()))?;
+    Ok(path)
+}
+
+/// A copy of a shipped recording in the current directory; one that is there already is used.
+fn copy_of(own: &shipped::Shipped) -> Result<PathBuf> {
+    let path = PathBuf::from(format!("{}.jsonl", own.name));
+    match File::options().write(true).create_new(true).open(&path) {
+        Ok(mut file) => {
+            file.write_all(own.text).with_context(|| format!("{} cannot be written", path.display()))?
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(e).with_context(|| format!("{} cannot be written", path.display())),
+    }
+    Ok(path)
+}
+
+fn append(path: &Path, t: u64, note: &Note) -> std::io::Result<()> {
+    let line = Line { t, what: What::Note(note.clone()) };
+    let mut text = serde_json::to_string(&line)?;
+    text.push('\n');
+    let bytes = std::fs::read(path)?;
+    if bytes.last().is_some_and(|b| *b != b'\n') {
+        text.insert(0, '\n');
+    }
+    File::options().append(true).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_appended_and_read_at_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.jsonl");
+        let file = crate::app::replay::testing::recorded("jj");
+        let mut text = serde_json::to_string(&file.header).unwrap();
+        for e in file.entries() {
+            text += "\n";
+            text += std::str::from_utf8(file.text(e)).unwrap();
+        }
+        // No line break at the end, as an editor may leave it.
+        std::fs::write(&path, text).unwrap();
+        let read = SessionFile::open(&path).unwrap();
+        let note = Note { text: "ดู".into(), for_ms: None, later: true };
+        assert_eq!(write_note(&read, 5, &note).unwrap(), path);
+        write_note(&SessionFile::open(&path).unwrap(), 3, &Note { text: "first".into(), ..note.clone() })
+            .unwrap();
+        let notes = SessionFile::open(&path).unwrap().notes();
+        assert_eq!(
+            notes.iter().map(|n| (n.0, n.1.text.as_str())).collect::<Vec<_>>(),
+            [(3, "first"), (5, "ดู")]
+        );
+    }
+}
