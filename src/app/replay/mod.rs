@@ -1,6 +1,8 @@
 //! Sessions as the app lives them: what is recorded of it, and how a recording drives it again.
 
 pub mod input;
+mod keyframes;
+pub mod sane;
 #[cfg(test)]
 mod tests;
 pub mod track;
