@@ -3,6 +3,7 @@
 use super::bytes::{self, Bytes};
 use super::header::{Header, SCHEMA};
 use super::line::{Line, Note, What};
+use super::sane;
 use super::scan::{cut_line, scan, shorten, why};
 use crate::error::{Error, Result};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -191,7 +192,10 @@ fn header(name: &str, text: &[u8], whole: bool) -> Result<Header> {
         }
         None => return Err(foreign(&format!("its first line has no schema; it should be {SCHEMA}"))),
     }
-    serde_json::from_slice(text).map_err(|e| {
-        Error::Failed(format!("{name}: line 1 is damaged: {}. Restore the file from a copy", why(&e)))
-    })
+    let damaged =
+        |why: &str| Error::Failed(format!("{name}: line 1 is damaged: {why}. Restore the file from a copy"));
+    let header: Header = serde_json::from_slice(text).map_err(|e| damaged(&why(&e)))?;
+    let (width, height) = header.start.size;
+    sane::size(width, height).map_err(|e| damaged(&e))?;
+    Ok(header)
 }
