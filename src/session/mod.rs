@@ -4,10 +4,13 @@
 //! happened. What the interface was told besides the engine's events (keys, actions, sizes) is the type parameter
 //! `U`: this module moves it without knowing what it means.
 
+mod bytes;
 pub mod file;
 pub mod header;
 pub mod line;
 pub mod recorder;
+pub mod sane;
+mod scan;
 pub mod shipped;
 mod utc;
 

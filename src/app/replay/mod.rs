@@ -8,6 +8,8 @@ pub mod player;
 mod recorded;
 #[cfg(test)]
 pub mod testing;
+mod keyframes;
+pub mod sane;
 #[cfg(test)]
 mod tests;
 pub mod track;

@@ -1,12 +1,14 @@
 //! A session driving the app: the same update function that the user's keys go through, at the recorded times and
 //! on a screen of the recorded size. What the app would ask of the world is not done: the answers are in the file.
 
-use super::{Input, What};
+use super::keyframes::{Keyframes, LINE};
+use super::{Input, What, sane};
 use crate::app::library::Library;
 use crate::app::model::Settings;
 use crate::app::{App, Msg, Setup, ThemeKind};
 use crate::error::Result;
-use crate::session::{Entry, Header, SessionFile, Source};
+use crate::session::sane::Known;
+use crate::session::{Entry, Header, Kind, SessionFile, Source};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +18,51 @@ use std::time::Duration;
 pub struct Track {
     file: Arc<SessionFile>,
     library: Arc<dyn Library>,
+    /// Where it is.
+    at: Place,
+    keyframes: Keyframes,
+    /// How far [`Track::index_some`] has come beyond the keyframes; `None` at the file's end, and before it began.
+    ahead: Option<Box<Place>>,
+    indexed: bool,
+}
+
+/// The app after so many lines.
+#[derive(Clone, Debug)]
+struct Place {
     app: App,
-    /// Lines that were taken in.
+    /// Lines that were taken in, and what they cost.
     taken: usize,
+    cost: u64,
     /// Milliseconds since the recording began.
     now: u64,
+}
+
+impl Place {
+    /// Takes the next line in; false at the end.
+    fn step(&mut self, file: &SessionFile) -> Result<bool> {
+        let Some(entry) = file.entries().get(self.taken) else { return Ok(false) };
+        let mut msg = None;
+        if matters(entry.kind, file.header.source) {
+            let line: super::Line = file.line(entry)?;
+            let known = Known { layers: self.app.shared.model.as_ref().map(|m| m.layers) };
+            sane::what(&line.what, known).map_err(|why| file.damaged(entry, &why))?;
+            msg = message(line.what, file.header.source);
+        }
+        self.taken += 1;
+        self.cost += LINE + entry.size() as u64;
+        self.now = self.now.max(entry.t);
+        if let Some(msg) = msg {
+            self.app.update(msg, Duration::from_millis(self.now));
+        }
+        Ok(true)
+    }
 }
 
 impl Track {
     /// At the beginning, before the first line.
     pub fn new(file: Arc<SessionFile>, library: Arc<dyn Library>) -> Self {
-        let app = first(&file.header, library.clone());
-        Self { file, library, app, taken: 0, now: 0 }
+        let at = Place { app: first(&file.header, library.clone()), taken: 0, cost: 0, now: 0 };
+        Self { file, library, at, keyframes: Keyframes::default(), ahead: None, indexed: false }
     }
 
     /// The session.
@@ -37,27 +72,27 @@ impl Track {
 
     /// The app as it was.
     pub fn app(&self) -> &App {
-        &self.app
+        &self.at.app
     }
 
     /// Milliseconds since the recording began.
     pub fn now(&self) -> u64 {
-        self.now
+        self.at.now
     }
 
     /// Lines that were taken in.
     pub fn taken(&self) -> usize {
-        self.taken
+        self.at.taken
     }
 
     /// The app on a viewer's screen of another size: the recorded one is left as it is.
     pub fn view(&self, size: (u16, u16)) -> App {
-        view(&self.app, size, Duration::from_millis(self.now))
+        view(&self.at.app, size, Duration::from_millis(self.at.now))
     }
 
     /// The line that comes next.
     pub fn next(&self) -> Option<&Entry> {
-        self.file.entries().get(self.taken)
+        self.file.entries().get(self.at.taken)
     }
 
     /// Takes the next line in, at its time; false at the end.
@@ -65,41 +100,96 @@ impl Track {
     /// # Errors
     /// The line is damaged: the sentence names it. The track stays before it.
     pub fn step(&mut self) -> Result<bool> {
-        let Some(entry) = self.next().copied() else { return Ok(false) };
-        let line: super::Line = self.file.line(&entry)?;
-        self.taken += 1;
-        self.now = self.now.max(line.t);
-        if let Some(msg) = message(line.what, self.file.header.source) {
-            self.app.update(msg, Duration::from_millis(self.now));
+        let went = self.at.step(&self.file)?;
+        if went && self.at.taken > self.keyframes.reach() {
+            self.keyframes.offer(self.at.taken, self.at.cost, self.at.now, &self.at.app);
         }
-        Ok(true)
+        Ok(went)
     }
 
-    /// To a time: forwards from here or, for an earlier one, from the beginning.
+    /// To a time, after all lines of that time: forwards from here, or from a place kept on the way.
     ///
     /// # Errors
     /// As [`Track::step`]; the track stays before the damaged line.
     pub fn seek(&mut self, t: u64) -> Result<()> {
-        if t < self.now {
-            *self = Self::new(self.file.clone(), self.library.clone());
-        }
-        while self.next().is_some_and(|e| e.t <= t) {
-            self.step()?;
-        }
-        self.now = t;
+        let lines = self.file.entries().partition_point(|e| e.t <= t);
+        self.go(lines)?;
+        self.at.now = t;
         Ok(())
     }
 
-    /// Behind the first `n` lines in playing order.
+    /// To the place after the first `lines` lines (in the order in which they are played), at the last one's time.
     ///
     /// # Errors
     /// As [`Track::step`]; the track stays before the damaged line.
-    pub fn seek_line(&mut self, n: usize) -> Result<()> {
-        if n < self.taken {
-            *self = Self::new(self.file.clone(), self.library.clone());
-        }
-        while self.taken < n && self.step()? {}
+    pub fn seek_line(&mut self, lines: usize) -> Result<()> {
+        let lines = lines.min(self.file.entries().len());
+        self.go(lines)?;
+        self.at.now = lines.checked_sub(1).map_or(0, |last| self.file.entries()[last].t);
         Ok(())
+    }
+
+    fn go(&mut self, lines: usize) -> Result<()> {
+        let back = lines < self.at.taken;
+        match self.keyframes.before(lines) {
+            Some((taken, cost, now, app)) if back || taken > self.at.taken => {
+                self.at = Place { app, taken, cost, now };
+            }
+            None if back => {
+                let app = first(&self.file.header, self.library.clone());
+                self.at = Place { app, taken: 0, cost: 0, now: 0 };
+            }
+            _ => {}
+        }
+        while self.at.taken < lines && self.step()? {}
+        Ok(())
+    }
+
+    /// Goes on remembering places for later jumps, for about `lines` lines; false once the whole session is known (or
+    /// known up to a damaged line). The place where the track is does not change.
+    pub fn index_some(&mut self, lines: usize) -> bool {
+        if self.indexed {
+            return false;
+        }
+        let mut ahead = match self.ahead.take() {
+            Some(place) if place.taken >= self.keyframes.reach() => place,
+            _ => Box::new(self.farthest()),
+        };
+        for _ in 0..lines {
+            if !matches!(ahead.step(&self.file), Ok(true)) {
+                self.indexed = true;
+                return false;
+            }
+            if ahead.taken > self.keyframes.reach() {
+                self.keyframes.offer(ahead.taken, ahead.cost, ahead.now, &ahead.app);
+            }
+        }
+        self.ahead = Some(ahead);
+        true
+    }
+
+    /// The farthest place that is known.
+    fn farthest(&self) -> Place {
+        match self.keyframes.before(usize::MAX) {
+            Some((taken, cost, now, app)) if taken > self.at.taken => Place { app, taken, cost, now },
+            _ => self.at.clone(),
+        }
+    }
+
+    /// The share of the session in which jumps are quick, 0..=1.
+    pub fn indexed(&self) -> f64 {
+        let all = self.file.entries().len().max(1);
+        let known = self.ahead.as_ref().map_or(0, |p| p.taken).max(self.keyframes.reach());
+        if self.indexed { 1.0 } else { known as f64 / all as f64 }
+    }
+
+    /// Takes over what another track of the same file (on a thread, say) remembers, where that is more.
+    pub fn learn(&mut self, other: &Self) {
+        if Arc::ptr_eq(&self.file, &other.file) && other.keyframes.reach() > self.keyframes.reach() {
+            self.keyframes = other.keyframes.clone();
+            self.indexed |= other.indexed;
+            self.ahead = None;
+        }
     }
 }
 
@@ -115,6 +205,15 @@ pub fn view(app: &App, size: (u16, u16), now: Duration) -> App {
     copy.now = now.max(copy.now);
     copy.replayed = true;
     copy
+}
+
+/// Whether lines of a kind mean something to the app: others are not parsed.
+fn matters(kind: Kind, source: Source) -> bool {
+    match kind {
+        Kind::User | Kind::Event => true,
+        Kind::Ask => source == Source::Command,
+        Kind::Note | Kind::Mark | Kind::Weights => false,
+    }
 }
 
 /// What a line means to the app.

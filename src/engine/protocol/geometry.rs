@@ -35,10 +35,14 @@ pub struct PcaRequest {
 /// A measure with its bootstrap interval and shuffled-pair control.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub value: f64,
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub low: f64,
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub high: f64,
     /// The same measure with the pairing of items shuffled.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub shuffled: f64,
 }
 
@@ -108,10 +112,12 @@ pub struct PcaLayer {
     /// Of the joint 2-D fit on all shown languages; relative to the total variance.
     pub explained_variance_ratio: Vec<f64>,
     /// Of the 1-D fit that the Pearson values use.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub explained_variance_ratio_1d: f64,
     /// Per language: one [x, y] per item.
     pub points: BTreeMap<String, Vec<[f64; 2]>>,
     /// "en-de" -> value, over all shown pairs.
+    #[serde(deserialize_with = "super::number::map_or_nan")]
     pub pearson: BTreeMap<String, f64>,
     pub cka: BTreeMap<String, Measure>,
     pub cosine_gap: BTreeMap<String, Measure>,

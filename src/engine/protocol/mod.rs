@@ -6,6 +6,7 @@
 mod eval;
 mod geometry;
 mod model;
+mod number;
 mod query;
 mod readout;
 mod train;
@@ -197,6 +198,7 @@ pub enum Event {
     TrainValidated {
         job: JobId,
         step: u64,
+        #[serde(deserialize_with = "number::or_nan")]
         eval_loss: f64,
         best: bool,
     },

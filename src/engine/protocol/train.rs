@@ -178,18 +178,25 @@ pub struct TrainStep {
     /// Steps done, from 1.
     pub step: u64,
     /// Mean negative log-likelihood (nats) of the step's answer tokens, before its update.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub loss: f64,
     /// The rate that the update used.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub lr: f64,
     /// Of the whole gradient, before clipping.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub grad_norm: f64,
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub epoch: f64,
     /// Tokens of the step's samples.
     pub tokens: u64,
     /// Tokens a second since this process began, validation and frames left out.
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub tokens_per_s: f64,
     pub total_tokens: u64,
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub elapsed_s: f64,
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub remaining_s: f64,
     /// Memory of the process now, and at most so far.
     pub memory_bytes: u64,
