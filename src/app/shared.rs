@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::library::{ItemEntry, Library};
+use super::tape::Tape;
 use crate::engine::protocol::*;
 use crate::train::log::Update;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub enum Effect {
     ListModels,
     /// Ask for completions of a typed path; answered by `Msg::Completions`.
     Complete(String),
+    /// Something about the recording.
+    Tape(Tape),
     /// Draw every cell again.
     Redraw,
     Suspend,

@@ -10,6 +10,7 @@ mod overlays;
 pub mod palette;
 pub mod panes;
 mod picture;
+mod recording;
 mod runtime;
 #[cfg(test)]
 mod screens;

@@ -1,7 +1,9 @@
 //! From the command line to the first frame.
 
 use super::log::Log;
+use super::recording::{Origin, Recording};
 use super::runtime;
+use super::terminal::Terminal;
 use super::theme::Ladder;
 use crate::app::bundle::Bundle;
 use crate::app::model::Settings;
@@ -9,9 +11,11 @@ use crate::app::{App, Setup, ThemeKind};
 use crate::engine::protocol::{DType, DeviceChoice, Protocol, Style};
 use crate::error::{Error, Result};
 use crate::hub::DEFAULT_MODEL;
+use crate::session::{Start, TaskText};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the explorer begins with.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +38,8 @@ pub struct ExploreOptions {
     pub log: Option<PathBuf>,
     /// Follow this training run.
     pub train_log: Option<PathBuf>,
+    /// Record into this file from the start.
+    pub record: Option<PathBuf>,
 }
 
 /// Opens the explorer and returns when the user leaves it.
@@ -51,9 +57,25 @@ pub fn run(options: ExploreOptions) -> Result<()> {
             .map_or_else(|| library.find_language(&task, None), Ok)?,
     };
     let log = Log::open(options.log.as_deref())?;
+    let model = options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let start = Start {
+        model: model.clone(),
+        adapters: options.adapters.clone(),
+        task: task.clone(),
+        lang: lang.clone(),
+        style: options.style,
+        protocol: options.protocol,
+        size: Terminal::size(),
+        training_log: options.train_log.as_ref().map(|p| p.display().to_string()),
+    };
+    let own_task = own_task(options.task.as_deref(), &task);
+    let mut recording = Recording::new(Origin { start, own_task, ..Origin::default() });
+    if let Some(path) = &options.record {
+        recording.begin(path, Duration::ZERO)?;
+    }
     let (app, effects) = App::new(Setup {
         library: Arc::new(library),
-        model: options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        model,
         adapters: options.adapters,
         task,
         lang,
@@ -63,7 +85,13 @@ pub fn run(options: ExploreOptions) -> Result<()> {
         theme: options.theme.unwrap_or_else(|| theme_for(env)),
         training_log: options.train_log,
     });
-    runtime::run(app, effects, Ladder::detect(env), log)
+    runtime::run(app, effects, Ladder::detect(env), log, recording)
+}
+
+/// The file of a task that does not come with the program.
+fn own_task(named: Option<&str>, id: &str) -> Option<TaskText> {
+    let path = named.filter(|name| *name != id).map(std::path::Path::new)?;
+    Some(TaskText { id: id.to_owned(), toml: std::fs::read_to_string(path).ok()? })
 }
 
 /// The explorer needs somebody to look at it.

@@ -52,7 +52,7 @@ impl Track {
 
     /// The app on a viewer's screen of another size: the recorded one is left as it is.
     pub fn view(&self, size: (u16, u16)) -> App {
-        view(&self.app, size, Duration::from_millis(self.now))
+        view(&self.app, size, Duration::from_millis(self.file.header.begin + self.now))
     }
 
     /// The line that comes next.
@@ -68,9 +68,9 @@ impl Track {
         let Some(entry) = self.next().copied() else { return Ok(false) };
         let line: super::Line = self.file.line(&entry)?;
         self.taken += 1;
-        self.now = self.now.max(line.t);
+        self.now = self.now.max(entry.t);
         if let Some(msg) = message(line.what, self.file.header.source) {
-            self.app.update(msg, Duration::from_millis(self.now));
+            self.app.update(msg, self.app.now.max(Duration::from_millis(line.t)));
         }
         Ok(true)
     }
