@@ -96,7 +96,9 @@ impl Question {
             Self::RecordTo => {
                 "a new file; what led here is at its beginning. Enter records, Ctrl-r ends it, Esc goes back"
             }
-            Self::NoteText => "a short sentence; it is seen in the replay alone. Enter adds it, Esc goes back",
+            Self::NoteText => {
+                "a short sentence; it is seen in the replay alone. Enter adds it, Esc goes back"
+            }
             Self::MarkName => "a few words; a replay can jump there. Enter adds it, Esc goes back",
         }
     }

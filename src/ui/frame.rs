@@ -2,12 +2,12 @@
 
 use super::text::{self, ellipsize, put, put_right, width};
 use super::theme::Theme;
+use crate::app::App;
 use crate::app::action::{self, Action, PaneId};
 use crate::app::layout::tab_spans;
 use crate::app::messages::Level;
 use crate::app::model::{Stage, Work};
 use crate::app::panes::query::Source;
-use crate::app::App;
 use crate::app::text::{bytes, clock, duration};
 use crate::engine::protocol::Style as Output;
 use ratatui::buffer::Buffer;

@@ -14,6 +14,7 @@ mod recording;
 mod runtime;
 #[cfg(test)]
 mod screens;
+pub mod script;
 mod services;
 mod start;
 mod terminal;

@@ -47,7 +47,7 @@ impl Recording {
         let hash = crate::engine::fingerprint::text_hash;
         let bundled = BUNDLED.iter().map(|t| (t.id.to_owned(), hash(t.toml)));
         header.tasks = bundled.collect::<BTreeMap<_, _>>();
-        for task in &origin.own_task {
+        if let Some(task) = &origin.own_task {
             header.tasks.insert(task.id.clone(), hash(&task.toml));
         }
         header.own_tasks = origin.own_task.into_iter().collect();
@@ -146,9 +146,7 @@ impl Recording {
             (None, Some(stamp)) => stamp.sha256.clone_from(&weights.sha256),
             (Some(_), _) => {
                 let stamps = self.header.adapters.iter_mut();
-                stamps
-                    .filter(|a| a.name == weights.name)
-                    .for_each(|a| a.sha256.clone_from(&weights.sha256));
+                stamps.filter(|a| a.name == weights.name).for_each(|a| a.sha256.clone_from(&weights.sha256));
             }
             (None, None) => {}
         }
@@ -200,7 +198,13 @@ impl Recording {
     }
 }
 
-/// A name for a recording that is free here: when it is begun, in UTC.
+/// The file of a task that does not come with the program.
+pub fn own_task(named: Option<&str>, id: &str) -> Option<TaskText> {
+    let path = named.filter(|name| *name != id).map(Path::new)?;
+    Some(TaskText { id: id.to_owned(), toml: std::fs::read_to_string(path).ok()? })
+}
+
+/// A name for a recording: when it is begun, in UTC.
 pub fn free_name() -> String {
     let now: String = crate::session::utc(std::time::SystemTime::now())
         .chars()

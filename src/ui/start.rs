@@ -11,7 +11,7 @@ use crate::app::{App, Setup, ThemeKind};
 use crate::engine::protocol::{DType, DeviceChoice, Protocol, Style};
 use crate::error::{Error, Result};
 use crate::hub::DEFAULT_MODEL;
-use crate::session::{Start, TaskText};
+use crate::session::Start;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub fn run(options: ExploreOptions) -> Result<()> {
         size: Terminal::size(),
         training_log: options.train_log.as_ref().map(|p| p.display().to_string()),
     };
-    let own_task = own_task(options.task.as_deref(), &task);
+    let own_task = super::recording::own_task(options.task.as_deref(), &task);
     let mut recording = Recording::new(Origin { start, own_task, ..Origin::default() });
     if let Some(path) = &options.record {
         recording.begin(path, Duration::ZERO)?;
@@ -86,12 +86,6 @@ pub fn run(options: ExploreOptions) -> Result<()> {
         training_log: options.train_log,
     });
     runtime::run(app, effects, Ladder::detect(env), log, recording)
-}
-
-/// The file of a task that does not come with the program.
-fn own_task(named: Option<&str>, id: &str) -> Option<TaskText> {
-    let path = named.filter(|name| *name != id).map(std::path::Path::new)?;
-    Some(TaskText { id: id.to_owned(), toml: std::fs::read_to_string(path).ok()? })
 }
 
 /// The explorer needs somebody to look at it.

@@ -1,7 +1,7 @@
 //! What the app is told besides the engine's events, as it stands in a session.
 
-use crate::app::model::{CatalogueEntry, Found};
 use crate::app::messages::Level;
+use crate::app::model::{CatalogueEntry, Found};
 use crate::app::{Action, App, KeyInput, MouseKind, Msg, Overlay, PaneId, action};
 use crate::train::log::Update;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
