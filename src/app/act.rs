@@ -53,6 +53,9 @@ impl App {
             Action::ShowTraining => self.show(PaneId::Training, effects),
             Action::ShowEval => self.show(PaneId::Eval, effects),
             Action::StopRun => self.ask_to_stop(),
+            Action::Record | Action::AddNote | Action::AddMark => {
+                effects.extend(Tape::of(action).map(Effect::Tape));
+            }
             Action::Copy => self.copy(effects),
             Action::Write => self.ask_file(),
             Action::OpenTrainingLog => {
@@ -241,7 +244,7 @@ impl App {
         self.ask(Question::WriteTo, &name);
     }
 
-    fn ask(&mut self, what: Question, text: &str) {
+    pub(super) fn ask(&mut self, what: Question, text: &str) {
         let field = editor::Editor::new(text, false);
         self.overlay = Some(Overlay::Ask { what, field, candidates: Vec::new() });
     }

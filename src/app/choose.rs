@@ -156,6 +156,9 @@ impl App {
                     None => self.messages.info("There is nothing to write in this pane yet.", self.now),
                 }
             }
+            Question::RecordTo | Question::NoteText | Question::MarkName => {
+                effects.extend(Tape::answer(what, text).map(Effect::Tape));
+            }
             Question::TrainingLog | Question::WriteTo => {}
         }
     }

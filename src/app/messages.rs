@@ -1,10 +1,12 @@
 //! What the program has to tell: full sentences that stay until dismissed (or, for small news, for a
 //! while), in rows of their own so that they cover nothing.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     Info,
     Warning,

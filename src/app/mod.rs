@@ -20,6 +20,7 @@ pub mod panes;
 pub mod picker;
 pub mod replay;
 pub mod shared;
+pub mod tape;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
@@ -32,14 +33,15 @@ mod update;
 pub use action::{Action, PaneId};
 pub use keys::{Key, KeyInput};
 pub use shared::{Cx, Effect, MouseKind, Pane, PaneMouse, Shared};
+pub use tape::{Tape, TapeSign};
 
 use crate::engine::protocol::{Command, Event, Protocol, Query, Style, TokenSets};
 use crate::train::log::Update;
 use layout::{Layout, Request};
 use library::Library;
-use messages::Messages;
+use messages::{Level, Messages};
 use model::{CatalogueEntry, Found, ModelState, Settings};
-use overlay::Overlay;
+use overlay::{Overlay, Question};
 use panes::{
     eval::EvalPane, grid::GridPane, lens::LensPane, pca::PcaPane, query::QueryPane, training::TrainingPane,
 };
@@ -82,6 +84,16 @@ pub enum Msg {
     /// A question that stands in a recording made without the explorer: see [`App::adopt`].
     Adopt(Command),
     Key(KeyInput),
+    /// A question about the recording is put; it is left out of the recording itself.
+    Ask {
+        what: Question,
+        text: String,
+    },
+    /// A sentence from outside.
+    Told {
+        level: Level,
+        text: String,
+    },
     Paste(String),
     Mouse {
         x: u16,
@@ -158,6 +170,8 @@ pub struct App {
     /// The time of the last message, since the start.
     pub now: Duration,
     pub jobs: Jobs,
+    /// What is shown of the recording that goes on; set from outside, and no part of what is recorded.
+    pub tape: Option<TapeSign>,
     /// The training log that is followed.
     pub training_log: Option<PathBuf>,
     /// What is done once the run, asked to stop, has ended.
@@ -208,6 +222,7 @@ impl App {
             zoomed: false,
             now: Duration::ZERO,
             jobs: Jobs::default(),
+            tape: None,
             training_log: None,
             leaving: None,
             evaluate: None,

@@ -26,6 +26,12 @@ pub enum Question {
     WriteTo,
     Track,
     TrainingLog,
+    /// The file of a recording.
+    RecordTo,
+    /// A note in the recording.
+    NoteText,
+    /// The name of a place in the recording.
+    MarkName,
 }
 
 /// The overlay on screen.
@@ -56,12 +62,25 @@ pub enum Outcome {
 }
 
 impl Question {
+    /// Whether it is about the recording, and left out of it.
+    pub fn about_tape(self) -> bool {
+        matches!(self, Self::RecordTo | Self::NoteText | Self::MarkName)
+    }
+
+    /// Whether a path is asked for.
+    fn takes_path(self) -> bool {
+        matches!(self, Self::WriteTo | Self::TrainingLog | Self::RecordTo)
+    }
+
     /// What is asked.
     pub fn title(self) -> &'static str {
         match self {
             Self::WriteTo => "Write to the file",
             Self::Track => "Words to follow through the layers",
             Self::TrainingLog => "Training log to follow",
+            Self::RecordTo => "Record this session to the file",
+            Self::NoteText => "A note, shown as a caption from now on",
+            Self::MarkName => "Name this place of the recording",
         }
     }
 
@@ -75,6 +94,13 @@ impl Question {
             Self::TrainingLog => {
                 "trainer_log.jsonl, trainer_state.json or a run's directory. Tab completes, Enter opens"
             }
+            Self::RecordTo => {
+                "a new file; what led here is at its beginning. Enter records, Ctrl-r ends it, Esc goes back"
+            }
+            Self::NoteText => {
+                "a short sentence; it is seen in the replay alone. Enter adds it, Esc goes back"
+            }
+            Self::MarkName => "a few words; a replay can jump there. Enter adds it, Esc goes back",
         }
     }
 }
@@ -110,7 +136,7 @@ impl Overlay {
             Self::Ask { what, field, candidates } => match key.key {
                 Key::Esc => Outcome::Close,
                 Key::Enter => Outcome::Answered(*what, field.text().trim().to_owned()),
-                Key::Tab if *what != Question::Track => Outcome::Complete(field.text().to_owned()),
+                Key::Tab if what.takes_path() => Outcome::Complete(field.text().to_owned()),
                 _ => {
                     if field.key(key, usize::MAX) == Edit::Changed {
                         candidates.clear();

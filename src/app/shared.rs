@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::library::{ItemEntry, Library};
+use super::tape::Tape;
 use crate::engine::protocol::*;
 use crate::train::log::Update;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Effect {
     Complete(String),
     /// Replay a recording: a shipped one's name or a file.
     Play(String),
+    /// Something about the recording.
+    Tape(Tape),
     /// Draw every cell again.
     Redraw,
     Suspend,

@@ -78,6 +78,15 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// A time on a clock: "1:23", "1:02:03".
+pub fn clock(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..=3599 => format!("{}:{:02}", s / 60, s % 60),
+        _ => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

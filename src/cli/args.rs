@@ -131,6 +131,9 @@ pub struct Explore {
     /// Follow the trainer_log.jsonl of a training run: the file or its directory
     #[arg(long, value_name = "PATH")]
     pub train_log: Option<PathBuf>,
+    /// Record the session to FILE from the start (Ctrl-r ends it)
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Append messages to FILE (the screen shows none)
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,

@@ -22,5 +22,6 @@ pub fn run(args: Explore) -> Result<()> {
         theme: args.theme,
         log: args.log,
         train_log: args.train_log,
+        record: args.record,
     })
 }

@@ -89,6 +89,11 @@ pub fn threads(text: &str) -> Result<usize, String> {
     bounded(text, 0, 1024, "a number of threads")
 }
 
+/// A screen's size in cells, as in 160x48.
+pub fn screen(text: &str) -> Result<(u16, u16), String> {
+    crate::ui::script::size(text)
+}
+
 /// `--top`.
 pub fn top(text: &str) -> Result<usize, String> {
     bounded(text, 1, 1000, "a number of tokens")

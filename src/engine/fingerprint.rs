@@ -184,6 +184,20 @@ pub fn adapter_hash(adapter: &Adapter, layers: usize) -> Result<String> {
 }
 
 impl Engine {
+    /// What a run's weights are, wherever they lie: SHA-256 of the model's files (`None`), or of an adapter's weights.
+    /// `None` where the files have changed since they were loaded.
+    ///
+    /// # Errors
+    /// As [`Engine::fingerprint`].
+    pub fn weights_hash(&self, run: RunId) -> Result<Option<String>> {
+        if let Some(adapter) = self.adapter(run)? {
+            return adapter_hash(&adapter, self.decoder.blocks.len()).map(Some);
+        }
+        let cache = super::load::cache_root().map(|root| root.join("hashes"));
+        let Some(files) = &self.files else { return Ok(None) };
+        files.hash(cache.as_deref(), &mut |_, _| Ok(()))
+    }
+
     /// The hash of what a run computes with: the model's files, the adapter's weights, the number format, the device
     /// and the kind of kernels. `None` where the model's files have changed since they were loaded.
     ///

@@ -153,6 +153,17 @@ impl Handle {
         }
     }
 
+    /// Says what a run's weights are (see [`Engine::weights_hash`]), from a thread of its own; says nothing where they
+    /// cannot be read any more.
+    pub fn identify(&self, run: RunId, then: impl FnOnce(String) + Send + 'static) {
+        let Some(engine) = self.shared.engine() else { return };
+        std::thread::spawn(move || {
+            if let Ok(Some(hash)) = engine.weights_hash(run) {
+                then(hash);
+            }
+        });
+    }
+
     /// Takes note of a run that is asked for; one goes on at a time.
     fn begin_training(&self, job: JobId) -> bool {
         let mut training = lock(&self.shared.training);

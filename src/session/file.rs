@@ -28,7 +28,7 @@ pub enum Kind {
 /// A line's place, in the order in which lines are played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Milliseconds since the recording began.
+    /// Milliseconds since the recording began; what led to its beginning has 0. See [`Header::begin`].
     pub t: u64,
     /// Its number in the file, from 1 (the header).
     pub line: u32,
@@ -87,6 +87,9 @@ impl SessionFile {
         let header = header(name, first, whole)?;
         let scanned = scan(all, offset).map_err(|(line, why)| damaged(name, line, &why))?;
         let (mut entries, cut) = (scanned.entries, scanned.cut);
+        for entry in &mut entries {
+            entry.t = entry.t.saturating_sub(header.begin);
+        }
         // Notes that were added later stand at the end of the file.
         entries.sort_by_key(|e| e.t);
         Ok(Self { name: name.to_owned(), header, bytes: bytes.clone(), entries: entries.into(), cut })
@@ -129,7 +132,7 @@ impl SessionFile {
     /// All notes with their times, in order.
     pub fn notes(&self) -> Vec<(u64, Note)> {
         let of = |e: &Entry| match self.line::<Unread>(e) {
-            Ok(Line { what: What::Note(note), t }) => Some((t, note)),
+            Ok(Line { what: What::Note(note), .. }) => Some((e.t, note)),
             _ => None,
         };
         self.entries.iter().filter(|e| e.kind == Kind::Note).filter_map(of).collect()
@@ -138,7 +141,7 @@ impl SessionFile {
     /// All marks with their times, in order.
     pub fn marks(&self) -> Vec<(u64, String)> {
         let of = |e: &Entry| match self.line::<Unread>(e) {
-            Ok(Line { what: What::Mark(name), t }) => Some((t, name)),
+            Ok(Line { what: What::Mark(name), .. }) => Some((e.t, name)),
             _ => None,
         };
         self.entries.iter().filter(|e| e.kind == Kind::Mark).filter_map(of).collect()

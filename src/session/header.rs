@@ -81,6 +81,10 @@ pub struct Header {
     /// When it began: UTC, as in 2026-11-23T17:00:00Z.
     pub started: String,
     pub seed: u64,
+    /// Lines before this time (milliseconds) led to the beginning of the recording: a replay has taken them in when it
+    /// begins, and counts its time from here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub begin: u64,
     pub model: Option<ModelStamp>,
     pub adapters: Vec<AdapterStamp>,
     pub start: Start,
@@ -90,6 +94,10 @@ pub struct Header {
     /// Tasks that do not come with the program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub own_tasks: Vec<TaskText>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Header {

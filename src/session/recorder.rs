@@ -5,7 +5,7 @@ use super::line::Line;
 use crate::error::{Context, Result};
 use serde::Serialize;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A session being written.
@@ -39,6 +39,37 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Keeps lines without a header in a file that has no name and is gone with the program: what a recording begins
+    /// with that is asked for later.
+    ///
+    /// # Errors
+    /// There is no room for temporary files.
+    pub fn journal() -> Result<Self> {
+        let file = tempfile::tempfile().context("a temporary file cannot be made")?;
+        Ok(Self {
+            file,
+            path: "a temporary file".into(),
+            bytes: 0,
+            lines: 0,
+            buffer: Vec::new(),
+            hide: hidden(),
+        })
+    }
+
+    /// Writes the lines of a journal.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the disk is full.
+    pub fn append(&mut self, journal: &mut Self) -> Result<()> {
+        journal.file.rewind().context("what led here cannot be read again")?;
+        let copied = std::io::copy(&mut (&mut journal.file).take(journal.bytes), &mut self.file);
+        journal.file.seek(SeekFrom::Start(journal.bytes)).context("what led here cannot be read again")?;
+        copied.with_context(|| format!("the recording {} cannot be written", self.path.display()))?;
+        self.bytes += journal.bytes;
+        self.lines += journal.lines;
+        Ok(())
+    }
+
     /// Writes a line; it is with the system when this returns, so that a crash loses nothing.
     ///
     /// # Errors
@@ -54,9 +85,13 @@ impl Recorder {
             replace(&mut self.buffer, place, sign);
         }
         self.buffer.push(b'\n');
-        self.file.write_all(&self.buffer).with_context(|| {
-            format!("the recording {} cannot go on (what is there stays)", self.path.display())
-        })?;
+        if let Err(e) = self.file.write_all(&self.buffer) {
+            // Half a line would look like a crash.
+            let _ = self.file.set_len(self.bytes);
+            let shown = self.path.display();
+            return Err(e)
+                .with_context(|| format!("the recording {shown} cannot go on (what was written stays)"));
+        }
         self.bytes += self.buffer.len() as u64;
         self.lines += 1;
         Ok(())

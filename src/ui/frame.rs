@@ -2,16 +2,18 @@
 
 use super::text::{self, ellipsize, put, put_right, width};
 use super::theme::Theme;
+use crate::app::App;
 use crate::app::action::{self, Action, PaneId};
 use crate::app::layout::tab_spans;
 use crate::app::messages::Level;
 use crate::app::model::{Stage, Work};
 use crate::app::panes::query::Source;
-use crate::app::{App, text::duration};
+use crate::app::text::{bytes, clock, duration};
 use crate::engine::protocol::Style as Output;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use std::time::Duration;
 
 /// The status line: program, model, adapters, device and dtype; on the right the running job, and
 /// whether what is seen is live.
@@ -23,6 +25,15 @@ pub fn header(buf: &mut Buffer, area: Rect, app: &App, theme: &Theme) {
     let (live, live_style) = live_sign(app, theme);
     let mut right = area.right().saturating_sub(1);
     right = put_before(buf, area, right, &live, live_style);
+    if let Some(sign) = app.tape {
+        let words = format!(
+            "{} REC {} {}",
+            theme.glyphs.live,
+            clock(Duration::from_millis(sign.ms)),
+            bytes(sign.bytes)
+        );
+        right = put_before(buf, area, right.saturating_sub(2), &words, theme.error());
+    }
     if let Some(words) = super::panes::training::status(app) {
         right = put_before(buf, area, right.saturating_sub(2), &words, theme.good());
         if app.model.work().is_some() && area.width >= 110 {

@@ -11,9 +11,11 @@ pub mod palette;
 pub mod panes;
 mod picture;
 pub mod player;
+mod recording;
 mod runtime;
 #[cfg(test)]
 mod screens;
+pub mod script;
 mod services;
 mod start;
 mod terminal;

@@ -2,26 +2,31 @@
 //! most 30 times a second.
 
 use super::player::{self, Front, PlayOptions};
+use super::recording::Recording;
 use super::services::{self, Follow, Post};
 use super::terminal::Terminal;
 use super::theme::{Ladder, Theme};
 use super::{input, log::Log, picture, view};
+use crate::app::messages::Level;
+use crate::app::overlay::Question;
 use crate::app::replay::player::Wish;
-use crate::app::{App, Effect, Msg};
+use crate::app::{App, Effect, Msg, Tape};
 use crate::engine::worker;
 use crate::error::{Context, Error, Result};
+use crate::session::Weights;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event;
 use ratatui::layout::Rect;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
 /// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages taken in at most before a frame is drawn.
 const BATCH: usize = 512;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What may happen to the process from outside.
 enum Signal {
@@ -43,6 +48,11 @@ struct Runtime {
     /// A replay, and the live explorer waits behind it.
     front: Option<Front>,
     log: Log,
+    recording: Recording,
+    /// Where the hashes of what was loaded go.
+    weights: UnboundedSender<Weights>,
+    /// When a note was asked for.
+    asked_at: Duration,
     start: Instant,
     dirty: bool,
     /// The replay was left, and nothing lies behind it.
@@ -50,29 +60,39 @@ struct Runtime {
     drawn: Option<Instant>,
 }
 
+/// What the terminal is taken for.
+pub struct Begin {
+    pub app: App,
+    /// What the app wants done at once.
+    pub effects: Vec<Effect>,
+    /// A replay in front of it.
+    pub front: Option<Front>,
+    pub recording: Recording,
+}
+
 /// Runs the app on the terminal until it quits.
 ///
 /// # Errors
 /// The terminal fails; `Error::Interrupted` when a signal ended it.
-pub fn run(app: App, effects: Vec<Effect>, front: Option<Front>, ladder: Ladder, log: Log) -> Result<()> {
+pub fn run(begin: Begin, ladder: Ladder, log: Log) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the event loop cannot be started")?;
     let panics = log.clone();
     super::terminal::install_panic_hook(move |text| panics.line("panic", text));
-    let result = runtime.block_on(serve(app, effects, front, ladder, log));
+    let result = runtime.block_on(serve(begin, ladder, log));
     // A reader that waits for the terminal must not keep the program from ending.
     runtime.shutdown_background();
-    result
+    if let Some(words) = result? {
+        // The terminal is as it was.
+        println!("{words}");
+    }
+    Ok(())
 }
 
-async fn serve(
-    mut app: App,
-    effects: Vec<Effect>,
-    front: Option<Front>,
-    ladder: Ladder,
-    log: Log,
-) -> Result<()> {
+async fn serve(begin: Begin, ladder: Ladder, log: Log) -> Result<Option<String>> {
+    let Begin { mut app, effects, front, recording } = begin;
     let (sender, mut messages) = unbounded_channel::<Msg>();
+    let (weights, mut hashes) = unbounded_channel::<Weights>();
     let mut signals = signals()?;
     let (width, height) = Terminal::size();
     app.update(Msg::Resize { width, height }, Duration::ZERO);
@@ -97,6 +117,9 @@ async fn serve(
         follow: None,
         front,
         log,
+        recording,
+        weights,
+        asked_at: Duration::ZERO,
         start: Instant::now(),
         dirty: true,
         left: false,
@@ -124,10 +147,15 @@ async fn serve(
                     taken += 1;
                 }
             }
+            Some(weights) = hashes.recv() => {
+                let now = rt.now();
+                let written = rt.recording.weights(&weights, now);
+                rt.taped(written)?;
+            }
             () = sleep_until(wait.into()) => rt.tick()?,
         }
         if rt.app.quitting() || rt.left {
-            return Ok(());
+            return Ok(rt.recording.end(rt.now()));
         }
         if rt.dirty && rt.drawn.is_none_or(|at| at.elapsed() >= FRAME) {
             rt.draw()?;
@@ -136,8 +164,9 @@ async fn serve(
 }
 
 impl Runtime {
+    /// Whole milliseconds: a replay sees the very same times.
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        Duration::from_millis(self.start.elapsed().as_millis() as u64)
     }
 
     /// When something is to be done without a message: the next frame or the app's next tick.
@@ -149,7 +178,9 @@ impl Runtime {
         };
         let tick = tick.map_or(far, |at| self.start + at);
         let frame = self.drawn.filter(|_| self.dirty).map_or(far, |at| at + FRAME);
-        tick.min(frame)
+        // The recording's clock moves on.
+        let clock = self.drawn.filter(|_| self.recording.goes_on()).map_or(far, |at| at + SECOND);
+        tick.min(frame).min(clock)
     }
 
     fn tick(&mut self) -> Result<()> {
@@ -160,6 +191,8 @@ impl Runtime {
         } else if self.app.wake().is_some_and(|at| now >= at) {
             self.take(Msg::Tick)?;
         }
+        let stale = self.drawn.is_some_and(|at| at.elapsed() >= SECOND);
+        self.dirty |= stale && self.recording.goes_on();
         Ok(())
     }
 
@@ -204,7 +237,7 @@ impl Runtime {
         let options = PlayOptions { sessions: vec![name], ..PlayOptions::default() };
         match Front::open(&options, self.app.theme, false) {
             Ok(front) => self.front = Some(front),
-            Err(e) => self.take(Msg::Saved(Err(e.to_string())))?,
+            Err(e) => self.take(Msg::Told { level: Level::Error, text: e.to_string() })?,
         }
         self.terminal.redraw();
         Ok(())
@@ -212,6 +245,25 @@ impl Runtime {
 
     fn take(&mut self, msg: Msg) -> Result<()> {
         let now = self.now();
+        if !self.app.about_tape(&msg) {
+            let written = self.recording.message(&msg, &self.app, now);
+            self.update(msg, now)?;
+            return self.taped(written);
+        }
+        // It leaves no line: what is due by now must not be done by it.
+        if self.app.tick_matters(now) {
+            let written = self.recording.message(&Msg::Tick, &self.app, now);
+            self.update(Msg::Tick, now)?;
+            self.taped(written)?;
+        }
+        self.update(msg, now)
+    }
+
+    fn update(&mut self, msg: Msg, now: Duration) -> Result<()> {
+        if let Msg::Engine(event) = &msg {
+            let sender = self.weights.clone();
+            self.recording.loaded(event, &self.engine, move |weights| _ = sender.send(weights));
+        }
         let theme = self.app.theme;
         for effect in self.app.update(msg, now) {
             self.perform(effect)?;
@@ -227,8 +279,12 @@ impl Runtime {
         match effect {
             Effect::Engine(command) => {
                 self.log.command(&command);
+                let now = self.now();
+                let written = self.recording.ask(&command, now);
                 self.engine.send(command);
+                self.taped(written)?;
             }
+            Effect::Tape(tape) => self.tape(tape)?,
             Effect::Copy(text) => self.terminal.copy(&text)?,
             Effect::Picture(path) => services::save(path, self.picture(), &self.post),
             Effect::Save { path, text } => services::save(path, text, &self.post),
@@ -242,6 +298,52 @@ impl Runtime {
             Effect::Quit => {}
         }
         Ok(())
+    }
+
+    /// What the user wants of the recording.
+    fn tape(&mut self, tape: Tape) -> Result<()> {
+        let now = self.now();
+        let ask = |what, text: String| Msg::Ask { what, text };
+        let info = |text: String| Msg::Told { level: Level::Info, text };
+        match tape {
+            Tape::Toggle => match self.recording.end(now) {
+                Some(words) => self.take(info(words)),
+                None => self.take(ask(Question::RecordTo, super::recording::free_name())),
+            },
+            Tape::AskNote | Tape::AskMark if !self.recording.goes_on() => {
+                self.take(info("Nothing is being recorded: Ctrl-r begins a recording.".to_owned()))
+            }
+            Tape::AskNote => {
+                // The caption is shown from where it was thought of, not from where it was written to its end.
+                self.asked_at = now;
+                self.take(ask(Question::NoteText, String::new()))
+            }
+            Tape::AskMark => {
+                self.asked_at = now;
+                self.take(ask(Question::MarkName, String::new()))
+            }
+            Tape::Begin(path) => {
+                let begun = self.recording.begin(&services::expand(&path), now);
+                self.taped(begun)
+            }
+            Tape::Note(text) => {
+                let written = self.recording.note(&text, None, self.asked_at);
+                self.taped(written)
+            }
+            Tape::Mark(name) => {
+                let written = self.recording.mark(&name, now);
+                self.taped(written)
+            }
+        }
+    }
+
+    /// Tells the user why a recording could not begin or go on.
+    fn taped(&mut self, written: Result<()>) -> Result<()> {
+        self.dirty = true;
+        match written {
+            Ok(()) => Ok(()),
+            Err(e) => self.take(Msg::Told { level: Level::Error, text: e.to_string() }),
+        }
     }
 
     /// The screen as it is, in full colour whatever this terminal can show.
@@ -277,6 +379,7 @@ impl Runtime {
 
     fn draw(&mut self) -> Result<()> {
         let theme = Theme::new(self.theme(), self.ladder);
+        self.app.tape = self.recording.sign(self.now());
         let (app, front, now) = (&self.app, &self.front, self.now());
         self.terminal.draw(app.size, |buf| match front {
             Some(front) => player::render(buf, &front.player, &theme, now),

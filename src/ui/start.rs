@@ -2,7 +2,9 @@
 
 use super::log::Log;
 use super::player::{Front, PlayOptions};
+use super::recording::{Origin, Recording};
 use super::runtime;
+use super::terminal::Terminal;
 use super::theme::Ladder;
 use crate::app::bundle::Bundle;
 use crate::app::model::Settings;
@@ -10,9 +12,11 @@ use crate::app::{App, Setup, ThemeKind};
 use crate::engine::protocol::{DType, DeviceChoice, Protocol, Style};
 use crate::error::{Error, Result};
 use crate::hub::DEFAULT_MODEL;
+use crate::session::Start;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the explorer begins with.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,8 @@ pub struct ExploreOptions {
     pub log: Option<PathBuf>,
     /// Follow this training run.
     pub train_log: Option<PathBuf>,
+    /// Record into this file from the start.
+    pub record: Option<PathBuf>,
 }
 
 /// Opens the explorer and returns when the user leaves it.
@@ -52,9 +58,25 @@ pub fn run(options: ExploreOptions) -> Result<()> {
             .map_or_else(|| library.find_language(&task, None), Ok)?,
     };
     let log = Log::open(options.log.as_deref())?;
+    let model = options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let start = Start {
+        model: model.clone(),
+        adapters: options.adapters.clone(),
+        task: task.clone(),
+        lang: lang.clone(),
+        style: options.style,
+        protocol: options.protocol,
+        size: Terminal::size(),
+        training_log: options.train_log.as_ref().map(|p| p.display().to_string()),
+    };
+    let own_task = super::recording::own_task(options.task.as_deref(), &task);
+    let mut recording = Recording::new(Origin { start, own_task, ..Origin::default() });
+    if let Some(path) = &options.record {
+        recording.begin(path, Duration::ZERO)?;
+    }
     let (app, effects) = App::new(Setup {
         library: Arc::new(library),
-        model: options.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        model,
         adapters: options.adapters,
         task,
         lang,
@@ -64,7 +86,7 @@ pub fn run(options: ExploreOptions) -> Result<()> {
         theme: options.theme.unwrap_or_else(|| theme_for(env)),
         training_log: options.train_log,
     });
-    runtime::run(app, effects, None, Ladder::detect(env), log)
+    runtime::run(runtime::Begin { app, effects, front: None, recording }, Ladder::detect(env), log)
 }
 
 /// Replays recordings and returns when the user leaves them.
@@ -91,7 +113,8 @@ pub fn play(options: &PlayOptions) -> Result<()> {
         theme,
         training_log: None,
     });
-    runtime::run(app, Vec::new(), Some(front), Ladder::detect(env), Log::open(None)?)
+    let begin = runtime::Begin { app, effects: Vec::new(), front: Some(front), recording: Recording::none() };
+    runtime::run(begin, Ladder::detect(env), Log::open(None)?)
 }
 
 /// The explorer needs somebody to look at it.

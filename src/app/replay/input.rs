@@ -1,5 +1,6 @@
 //! What the app is told besides the engine's events, as it stands in a session.
 
+use crate::app::messages::Level;
 use crate::app::model::{CatalogueEntry, Found};
 use crate::app::{Action, App, KeyInput, MouseKind, Msg, Overlay, PaneId, action};
 use crate::train::log::Update;
@@ -56,6 +57,11 @@ pub enum Input {
         candidates: Vec<String>,
     },
     Saved(Result<PathBuf, String>),
+    /// A sentence from outside.
+    Told {
+        level: Level,
+        text: String,
+    },
 }
 
 impl Input {
@@ -79,7 +85,8 @@ impl Input {
                 Self::Completions { typed: typed.clone(), candidates: candidates.clone() }
             }
             Msg::Saved(saved) => Self::Saved(saved.clone()),
-            Msg::Engine(_) | Msg::Adopt(_) | Msg::Tick => return None,
+            Msg::Told { level, text } => Self::Told { level: *level, text: text.clone() },
+            Msg::Engine(_) | Msg::Adopt(_) | Msg::Ask { .. } | Msg::Tick => return None,
         })
     }
 }
@@ -98,6 +105,7 @@ impl From<Input> for Msg {
             Input::Catalogue(list) => Self::Catalogue(list),
             Input::Completions { typed, candidates } => Self::Completions { typed, candidates },
             Input::Saved(saved) => Self::Saved(saved),
+            Input::Told { level, text } => Self::Told { level, text },
         }
     }
 }

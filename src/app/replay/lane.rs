@@ -5,7 +5,6 @@ use crate::app::{App, Effect, KeyInput, MouseKind, Msg};
 use crate::engine::protocol::Command;
 use crate::session::{Note, SessionFile};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Questions that one key may lead to, answers' own questions included.
 const MOST_ASKED: usize = 64;
@@ -82,7 +81,8 @@ impl Lane {
     }
 
     /// A key or a mouse event of the viewer: leaves the recorded path.
-    pub fn look(&mut self, input: LookInput, size: (u16, u16), now: Duration) -> Looked {
+    pub fn look(&mut self, input: LookInput, size: (u16, u16), t: u64) -> Looked {
+        let now = self.track.time(t);
         let before = self.aside.clone();
         let mut app = before.clone().unwrap_or_else(|| super::track::view(self.track.app(), size, now));
         if app.size != size {

@@ -2,14 +2,14 @@
 
 mod clock;
 pub mod input;
+mod keyframes;
 pub mod lane;
 pub mod place;
 pub mod player;
 mod recorded;
+pub mod sane;
 #[cfg(test)]
 pub mod testing;
-mod keyframes;
-pub mod sane;
 #[cfg(test)]
 mod tests;
 pub mod track;

@@ -170,7 +170,8 @@ impl Player {
         }
         for lane in &mut self.lanes {
             if lane.aside.as_ref().is_some_and(animates) {
-                lane.look(LookInput::Tick, size, now);
+                let t = self.clock.at as u64;
+                lane.look(LookInput::Tick, size, t);
             }
         }
         self.remember_caption(now);
@@ -429,10 +430,10 @@ impl Player {
     }
 
     fn look(&mut self, input: LookInput, size: (u16, u16), now: Duration) -> Vec<Wish> {
-        let time = Duration::from_millis(self.now());
+        let t = self.now();
         let left = self.lane().aside.is_none();
         let lane = &mut self.lanes[self.active];
-        let Looked { effects, refused } = lane.look(input, size, time);
+        let Looked { effects, refused } = lane.look(input, size, t);
         self.clock.playing = false;
         let mut refused = refused;
         let mut wishes = Vec::new();

@@ -42,17 +42,19 @@ impl Place {
     fn step(&mut self, file: &SessionFile) -> Result<bool> {
         let Some(entry) = file.entries().get(self.taken) else { return Ok(false) };
         let mut msg = None;
+        let mut at = self.app.now;
         if matters(entry.kind, file.header.source) {
             let line: super::Line = file.line(entry)?;
             let known = Known { layers: self.app.shared.model.as_ref().map(|m| m.layers) };
             sane::what(&line.what, known).map_err(|why| file.damaged(entry, &why))?;
+            at = at.max(Duration::from_millis(line.t));
             msg = message(line.what, file.header.source);
         }
         self.taken += 1;
         self.cost += LINE + entry.size() as u64;
         self.now = self.now.max(entry.t);
         if let Some(msg) = msg {
-            self.app.update(msg, Duration::from_millis(self.now));
+            self.app.update(msg, at);
         }
         Ok(true)
     }
@@ -87,7 +89,12 @@ impl Track {
 
     /// The app on a viewer's screen of another size: the recorded one is left as it is.
     pub fn view(&self, size: (u16, u16)) -> App {
-        view(&self.at.app, size, Duration::from_millis(self.at.now))
+        view(&self.at.app, size, self.time(self.at.now))
+    }
+
+    /// The app's time `t` milliseconds after the recording began.
+    pub fn time(&self, t: u64) -> Duration {
+        Duration::from_millis(self.file.header.begin.saturating_add(t))
     }
 
     /// The line that comes next.

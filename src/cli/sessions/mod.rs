@@ -2,6 +2,7 @@
 
 mod check;
 mod list;
+mod make;
 mod play;
 
 use crate::error::Result;
@@ -22,6 +23,8 @@ enum Command {
     Play(play::Play),
     /// Replay files to their ends; fails on a damaged or foreign one with the line's number
     Check(check::Check),
+    /// Record a session from a script of keys, without a terminal
+    Make(Box<make::MakeArgs>),
 }
 
 /// Runs the command.
@@ -33,5 +36,6 @@ pub fn run(args: &Sessions) -> Result<()> {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Check(args) => check::run(args),
+        Command::Make(args) => make::run(args),
     }
 }

@@ -111,7 +111,8 @@ fn write_note(file: &SessionFile, t: u64, note: &Note) -> Result<PathBuf> {
         Some(own) => copy_of(own)?,
         None => PathBuf::from(&file.name),
     };
-    append(&path, t, note).with_context(|| format!("the note cannot be written to {}", path.display()))?;
+    append(&path, file.header.begin.saturating_add(t), note)
+        .with_context(|| format!("the note cannot be written to {}", path.display()))?;
     Ok(path)
 }
 

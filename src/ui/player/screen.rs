@@ -42,9 +42,8 @@ pub fn render(buf: &mut Buffer, player: &Player, theme: &Theme, now: Duration) -
         return None;
     }
     let areas = places(screen, player.lanes.len());
-    let at = Duration::from_millis(player.now());
     for (i, (lane, area)) in player.lanes.iter().zip(&areas).enumerate() {
-        let app = track::view(lane.app(), (area.width, area.height), at);
+        let app = track::view(lane.app(), (area.width, area.height), lane.track.time(player.now()));
         let mut picture = Buffer::empty(Rect::new(0, 0, area.width, area.height));
         view::render(&mut picture, &app, theme);
         if let Some(note) = player.caption(i, now) {
