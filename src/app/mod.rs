@@ -201,6 +201,7 @@ impl App {
             query: Query::default(),
             tokens: Vec::new(),
             sets: TokenSets::default(),
+            told: false,
         };
         let mut app = Self {
             shared,

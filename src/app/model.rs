@@ -204,6 +204,17 @@ impl ModelState {
         effects.push(Effect::Engine(Command::LoadAdapter { job, adapter }));
     }
 
+    /// Waits for a model that somebody else asked for; its adapters are asked for by them too.
+    pub fn expect(&mut self, job: JobId, name: &str) {
+        self.pending.clear();
+        self.stage = Stage::Loading { job, name: name.to_owned() };
+    }
+
+    /// Waits for an adapter that somebody else asked for.
+    pub fn expect_adapter(&mut self, job: JobId, adapter: &str) {
+        self.adapter_jobs.push((job, adapter.to_owned()));
+    }
+
     /// Whether adapters are being loaded or wait for the model.
     pub fn awaits_adapters(&self) -> bool {
         !self.adapter_jobs.is_empty() || !self.pending.is_empty()
@@ -361,6 +372,7 @@ impl ModelState {
             | Event::AdapterLoaded { job, .. }
             | Event::LensDone { job, .. }
             | Event::PcaReady { job, complete: true, .. }
+            | Event::CurvesReady { job, .. }
             | Event::EvalDone { job, .. }
             | Event::PullDone { job, .. }
             | Event::TrainDone { job, .. }

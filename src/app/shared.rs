@@ -73,6 +73,8 @@ pub struct Shared {
     pub tokens: Vec<TokenText>,
     /// The query's token sets, once the engine has said them.
     pub sets: TokenSets,
+    /// The questions are those of a recording made without the explorer: none is asked here.
+    pub told: bool,
 }
 
 impl Shared {

@@ -285,7 +285,7 @@ impl App {
             }
         }
         let blank = self.query.source == Source::Free && self.shared.query.text.is_empty();
-        if self.shared.model.is_none() || blank {
+        if self.shared.model.is_none() || blank || self.shared.told {
             return;
         }
         self.with_pane(PaneId::Lens, effects, |p, cx| p.on_query(true, cx));

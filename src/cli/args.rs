@@ -175,6 +175,9 @@ pub struct Lens {
     pub model: Model,
     #[command(flatten)]
     pub output: Output,
+    /// Record what is asked and answered to FILE, a session that `polylens sessions` replays without the model
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 }
 
 const LENS_EXAMPLES: &str = "Examples:
@@ -228,6 +231,9 @@ pub struct Eval {
     pub model: Model,
     #[command(flatten)]
     pub output: Output,
+    /// Record what is asked and answered to FILE, a session that `polylens sessions` replays without the model
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "merge"], help_heading = "Output")]
+    pub record: Option<PathBuf>,
 }
 
 const EVAL_EXAMPLES: &str = "Examples:
@@ -270,6 +276,9 @@ pub struct Pca {
     pub model: Model,
     #[command(flatten)]
     pub output: Output,
+    /// Record what is asked and answered to FILE, a session that `polylens sessions` replays without the model
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 }
 
 const PCA_EXAMPLES: &str = "Examples:

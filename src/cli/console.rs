@@ -3,10 +3,11 @@
 
 use super::args::Output;
 use super::interrupt;
+use super::record::Taping;
 use crate::engine::Cancel;
 use crate::error::{Context, Error, Result};
 use crate::report::{Format, OutFile, Report};
-use crate::session::utc;
+use crate::session::{Header, utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -22,6 +23,29 @@ pub struct Console {
     stage: String,
     started: Instant,
     pub cancel: Cancel,
+    /// The command's recording, if it makes one.
+    pub tape: Taping,
+}
+
+/// Says on stderr what must not be overheard, beside a bar that may be there.
+pub struct Voice {
+    bar: Option<ProgressBar>,
+    json: bool,
+}
+
+impl Voice {
+    /// A sentence, whatever `--quiet` says; a closed stderr is no reason to stop.
+    pub fn warn(&self, sentence: &str) {
+        let line = match self.json {
+            true => serde_json::json!({ "event": "note", "text": sentence }).to_string(),
+            false => format!("warning: {sentence}"),
+        };
+        let say = || drop(writeln!(std::io::stderr(), "{line}"));
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
 }
 
 impl Console {
@@ -57,14 +81,38 @@ impl Console {
             stage: String::new(),
             started: Instant::now(),
             cancel: interrupt::cancel(),
+            tape: Taping::default(),
         };
         let words: Vec<String> = std::env::args().collect();
         console.log(&format!("polylens {} started: {}", env!("CARGO_PKG_VERSION"), words.join(" ")));
         Ok(console)
     }
 
-    /// Shows where a job is (`total` 0 = unknown); a new stage is logged once.
+    /// Begins the command's recording, if a file for one was named. With `json` a warning is a line for scripts.
+    ///
+    /// # Errors
+    /// The file is there already or cannot be written; what `header` says.
+    pub fn record(
+        &mut self,
+        path: Option<&std::path::Path>,
+        json: bool,
+        header: impl FnOnce() -> Result<Header>,
+    ) -> Result<Taping> {
+        if path.is_some() {
+            interrupt::full_files_are_errors();
+        }
+        self.tape = Taping::begin(path, header, Voice { bar: self.bar.clone(), json })?;
+        Ok(self.tape.clone())
+    }
+
+    /// Shows and records where a job is (`total` 0 = unknown).
     pub fn progress(&mut self, stage: &str, done: u64, total: u64, unit: &str) {
+        self.tape.progress(stage, done, total, unit);
+        self.show(stage, done, total, unit);
+    }
+
+    /// Shows where a job is; a new stage is logged once.
+    pub fn show(&mut self, stage: &str, done: u64, total: u64, unit: &str) {
         if self.stage != stage {
             self.stage = stage.to_owned();
             self.log(stage);

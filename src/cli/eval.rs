@@ -4,13 +4,16 @@ use super::args::Eval;
 use super::console::Console;
 use super::load::{self, Loaded};
 use super::prompts;
+use super::record::{self, Taping};
 use crate::engine::protocol::*;
 use crate::engine::{Engine, Keeping, Kept};
 use crate::error::{Context, Error, Result};
 use crate::eval::part::{self, Part, Shard, Whole};
 use crate::eval::{self, Table};
+use crate::hub::DEFAULT_MODEL;
 use crate::report::eval::{EvalReport, samples};
 use crate::report::{Format, Source, json};
+use crate::session::Start;
 use crate::tasks;
 use std::path::Path;
 use std::time::Instant;
@@ -31,13 +34,41 @@ fn whole(args: &Eval) -> Result<()> {
     let mut console = Console::open_for(&args.output, &Format::ALL)?;
     let started = Instant::now();
     let plan = plan(args)?;
+    let start = Start {
+        model: args.model.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        lang: plan.langs.first().map(|l| l.lang.clone()).unwrap_or_default(),
+        style: args.style,
+        protocol: args.protocol,
+        ..Start::default()
+    };
+    let about = format!("An evaluation of {} over {} languages.", plan.task, plan.langs.len());
+    let tape = console.record(args.record.as_deref(), false, || {
+        record::header("eval", about, args.seed, Some(&args.task), start)
+    })?;
+    tape.close(evaluate(args, plan, started, console, &tape))
+}
+
+fn evaluate(
+    args: &Eval,
+    plan: EvalPlan,
+    started: Instant,
+    mut console: Console,
+    tape: &Taping,
+) -> Result<()> {
     let loaded = load::open(&args.model, &mut console)?;
+    tape.ask(|job| Command::Eval {
+        job,
+        request: EvalRequest { plan: plan.clone(), runs: loaded.runs.clone() },
+    });
+    let asked = Instant::now();
     let sets = sets(&loaded.engine, &plan, &mut console)?;
+    tape.event(|job| Event::EvalStarted { job, sets: sets.clone() });
     let queries = part::queries(&plan, &sets);
     let mut table = Table::new(plan.clone(), sets.clone(), loaded.runs.clone());
     let computed = compute(args, &loaded, (&plan, &sets), &queries, &mut console, &mut |record| {
         table.insert(record);
     })?;
+    tape.event(|job| Event::EvalDone { job, elapsed_ms: asked.elapsed().as_secs_f64() * 1e3 });
     let adapters = load::adapters(&loaded.engine);
     let elapsed_ms = Some(started.elapsed().as_secs_f64() * 1e3);
     let source = Source { model: loaded.engine.info(), adapters: &adapters };
@@ -107,7 +138,7 @@ fn compute(
     console: &mut Console,
     on: &mut (dyn FnMut(EvalRecord) + Send),
 ) -> Result<usize> {
-    let cancel = console.cancel.clone();
+    let (cancel, tape) = (console.cancel.clone(), console.tape.clone());
     let kept = if args.fresh { None } else { Kept::in_cache() };
     let (mut computed, mut found) = (0, 0);
     let mut notes: Vec<String> = Vec::new();
@@ -118,16 +149,21 @@ fn compute(
         Keeping { kept: kept.as_ref(), note: &mut |sentence| notes.push(sentence.to_owned()) },
         &cancel,
         &mut |stage, done, total, unit| {
+            tape.progress(stage, done, total, unit);
             let stage = if unit == "bytes" { stage } else { "evaluating" };
-            console.progress(stage, done, total, unit);
+            console.show(stage, done, total, unit);
         },
         &mut |records, kept| {
             let count = if kept { &mut found } else { &mut computed };
             *count += records.len();
+            tape.event(|job| Event::EvalRecords { job, records: records.clone(), kept });
             records.into_iter().for_each(&mut *on);
         },
     );
-    notes.iter().for_each(|n| console.note(n));
+    for sentence in &notes {
+        console.note(sentence);
+        tape.event(|job| Event::Note { job, sentence: sentence.clone() });
+    }
     let total = queries.len() * loaded.runs.len();
     match done {
         Err(Error::Interrupted) => {

@@ -38,3 +38,12 @@ fn install() {
 /// Elsewhere Ctrl-C ends the process at once, as it does by default.
 #[cfg(not(unix))]
 fn install() {}
+
+/// A file-size limit (`ulimit -f`) is a failed write with a sentence, as a full disk is, and no death by a signal.
+pub fn full_files_are_errors() {
+    #[cfg(unix)]
+    // SAFETY: a plain system call that changes how this process takes one signal.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}

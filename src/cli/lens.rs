@@ -3,13 +3,19 @@
 use super::args::Lens;
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::prompts::{self, Wanted};
+use super::prompts::{self, Prompts, Wanted};
+use super::record::{self, Taping};
 use super::values::Layers;
-use crate::engine::protocol::{CurvesAnswer, LensAnswer, Query, TokenSets};
+use crate::engine::core::LensPart;
+use crate::engine::protocol::{
+    Command, CurvesAnswer, CurvesRequest, Event, LensAnswer, Query, TokenSets,
+};
 use crate::error::{Context, Error, Result};
+use crate::hub::DEFAULT_MODEL;
 use crate::report::Source;
 use crate::report::curves::{CurvesReport, Section};
 use crate::report::lens::LensReport;
+use crate::session::Start;
 use std::io::Read;
 
 /// Longer texts are surely a mistake (a whole book on stdin); no supported model reads as much.
@@ -37,14 +43,32 @@ fn one_text(args: &Lens, text: &str) -> Result<()> {
         return Err(Error::usage("--text is empty: there is no token whose successor could be read"));
     }
     let mut console = Console::open(&args.output)?;
+    let about = "Every layer's readout of one text.".to_owned();
+    let start = start(args);
+    let tape = console.record(args.record.as_deref(), false, || {
+        record::header("lens", about, args.seed, None, start)
+    })?;
+    tape.close(read_text(args, &text, console, &tape))
+}
+
+fn read_text(args: &Lens, text: &str, mut console: Console, tape: &Taping) -> Result<()> {
     let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
     args.layers.resolve(engine.info().layers)?;
+    let text = text.to_owned();
     let query = Query { text, track: args.track.clone(), ..Query::default() };
     let cancel = console.cancel.clone();
+    tape.ask(|job| Command::Lens { job, query: query.clone(), runs: runs.clone(), top: args.top });
     console.progress("token energies", 0, 0, "");
     engine.prepare_energy(&cancel)?;
     console.progress("reading the layers", 0, 0, "layers");
-    let mut answer = engine.lens(&query, &runs, args.top, &cancel, &mut |_| ())?;
+    let mut answer = match tape.is_on() {
+        true => {
+            let on = &mut |part: LensPart| tape.event(|job| part.event(job));
+            engine.lens_live(&query, &runs, args.top, &cancel, on)?
+        }
+        false => engine.lens(&query, &runs, args.top, &cancel, &mut |_| ())?,
+    };
+    tape.event(|job| Event::LensDone { job, answer: answer.clone() });
     warn(&mut console, &answer.sets, None);
     keep_layers(&mut answer, &args.layers);
     let adapters = load::adapters(&engine);
@@ -57,14 +81,36 @@ fn whole_task(args: &Lens, task: &str) -> Result<()> {
     let langs = args.lang.as_deref().or(args.langs.as_deref());
     let wanted = Wanted { task, langs, protocol: args.protocol, items: &args.items };
     let prompts = prompts::gather(&wanted)?;
+    let first = prompts.langs.first().map(|(lang, _)| lang.clone()).unwrap_or_default();
+    let about = format!("Mean curves over the items of {}.", prompts.task);
+    let start = Start { lang: first, ..start(args) };
+    let tape = console.record(args.record.as_deref(), false, || {
+        record::header("lens", about, args.seed, Some(task), start)
+    })?;
+    tape.close(follow_items(args, &prompts, console, &tape))
+}
+
+/// What the explorer of a recording begins with.
+fn start(args: &Lens) -> Start {
+    let model = args.model.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    Start { model, style: args.items.style, protocol: args.protocol, ..Start::default() }
+}
+
+fn follow_items(args: &Lens, prompts: &Prompts, mut console: Console, tape: &Taping) -> Result<()> {
     let Loaded { engine, runs } = load::open(&args.model, &mut console)?;
     args.layers.resolve(engine.info().layers)?;
     let cancel = console.cancel.clone();
     let mut answers = Vec::new();
     for (lang, items) in &prompts.langs {
+        tape.ask(|job| {
+            let (task, lang, style) = (prompts.task.clone(), lang.clone(), args.items.style);
+            let request = CurvesRequest { task, lang, style, items: items.clone(), runs: runs.clone() };
+            Command::Curves { job, request }
+        });
         let sets = engine.sets_of(&items[0].query)?;
         warn(&mut console, &sets, Some(lang));
         if let Some(reason) = &sets.refused {
+            tape.event(|job| Event::Failed { job, message: reason.clone() });
             // Of one language alone this is the command's error.
             if prompts.langs.len() > 1 {
                 console.note(&format!("{lang}: {reason}"));
@@ -74,6 +120,10 @@ fn whole_task(args: &Lens, task: &str) -> Result<()> {
         }
         let on = &mut |s: &str, d, t, u: &str| console.progress(&format!("{lang}: {s}"), d, t, u);
         let mut answer = engine.curves(items, &runs, &cancel, on).map_err(|e| e.context(lang))?;
+        tape.event(|job| {
+            let (task, lang, style) = (prompts.task.clone(), lang.clone(), args.items.style);
+            Event::CurvesReady { job, task, lang, style, answer: answer.clone() }
+        });
         keep_curves(&mut answer, &args.layers);
         answers.push(answer);
     }

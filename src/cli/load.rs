@@ -3,7 +3,7 @@
 use super::args;
 use super::console::Console;
 use crate::engine::Engine;
-use crate::engine::protocol::{AdapterInfo, LoadSpec, RunId};
+use crate::engine::protocol::{AdapterInfo, Command, Event, LoadSpec, RunId};
 use crate::error::Result;
 use crate::hub::{DEFAULT_MODEL, Hub, Resolved, Status};
 
@@ -18,9 +18,16 @@ pub struct Loaded {
 /// # Errors
 /// What cannot be found, fetched, read or applied, each with its name; Interrupted on Ctrl-C.
 pub fn open(args: &args::Model, console: &mut Console) -> Result<Loaded> {
-    let cancel = console.cancel.clone();
+    let (cancel, tape) = (console.cancel.clone(), console.tape.clone());
     let hub = Hub::from_env()?;
     let reference = args.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    tape.ask(|job| Command::LoadModel {
+        job,
+        model: reference.to_owned(),
+        dtype: args.dtype,
+        device: args.device.clone(),
+        threads: args.threads,
+    });
     if let status @ Status::Missing { .. } = hub.status(reference)? {
         console.note(&format!("{reference} is {}; fetching it", status.sentence()));
     }
@@ -39,19 +46,27 @@ pub fn open(args: &args::Model, console: &mut Console) -> Result<Loaded> {
     };
     let engine = Engine::load(&spec, &mut |s, d, t, u| console.progress(s, d, t, u))?;
     cancel.check()?;
+    tape.event(|job| Event::ModelLoaded { job, info: engine.info().clone() });
     for note in engine.info().notes.clone() {
         console.note(&note);
     }
-    for (i, (_, adapter)) in adapters.iter().enumerate() {
+    for (i, (typed, adapter)) in adapters.iter().enumerate() {
+        tape.ask(|job| Command::LoadAdapter { job, adapter: (*typed).clone() });
         console.progress(
             &format!("loading adapter {}", adapter.name),
             i as u64,
             adapters.len() as u64,
             "adapters",
         );
-        engine.add_adapter(&adapter.path, &distinct_name(&adapters, i))?;
+        let index = engine.add_adapter(&adapter.path, &distinct_name(&adapters, i))?;
         cancel.check()?;
+        let info = engine.adapters().swap_remove(index).unwrap_or_default();
+        tape.event(|job| Event::AdapterLoaded { job, index, info });
     }
+    tape.loaded(&engine, &mut |done, total| {
+        console.show("hashing the model's files", done, total, "bytes");
+        cancel.check()
+    })?;
     let runs = std::iter::once(None).chain((0..adapters.len()).map(Some)).collect();
     Ok(Loaded { engine, runs })
 }

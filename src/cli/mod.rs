@@ -15,11 +15,13 @@ mod merge;
 pub mod models;
 mod pca;
 mod prompts;
+mod record;
 mod sessions;
 mod tasks;
 mod train;
 mod train_args;
 mod train_said;
+mod train_watch;
 mod values;
 
 use crate::error::{Error, Result};

@@ -2,13 +2,18 @@
 
 use super::args::{self, Output};
 use super::console::{Console, print};
+use super::interrupt;
 use super::load;
+use super::record::{self, Taping};
 use super::train_args::{Progress, Train};
 use super::train_said::{self, Said};
+use super::train_watch::{self, Observed};
 use crate::engine::Engine;
-use crate::engine::protocol::{DType, DeviceChoice, TrainRequest, TrainSettings};
+use crate::engine::watching::Watching;
+use crate::engine::protocol::{Command, DType, DeviceChoice, Event, TrainRequest, TrainSettings};
 use crate::error::{Error, Result};
 use crate::hub::DEFAULT_MODEL;
+use crate::session::Start;
 use crate::train::data::Dataset;
 use crate::train::record::{ModelId, Record};
 use crate::train::{self, Job};
@@ -19,13 +24,13 @@ use std::path::Path;
 /// # Errors
 /// What the options, the data, the model or the run says; Interrupted on Ctrl-C, with a checkpoint written before.
 pub fn run(args: &Train) -> Result<()> {
-    full_files_are_errors();
+    interrupt::full_files_are_errors();
     if !matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu) {
         return Err(Error::usage("training runs on the CPU; use --device cpu, or leave --device out"));
     }
     let output = Output { json: args.json, out: None, quiet: silent(args), log: args.log.clone() };
     let mut console = Console::open(&output)?;
-    let (request, record) = match &args.resume {
+    let (mut request, record) = match &args.resume {
         Some(out) => resumed(args, out)?,
         None => (fresh(args)?, None),
     };
@@ -39,14 +44,30 @@ pub fn run(args: &Train) -> Result<()> {
         ));
         return print(&train_said::result(record, outcome, args.json)?);
     }
-    train(args, request, record.as_ref(), console)
+    let watched = train_watch::watched(args, &request.data)?;
+    let task = watched.as_ref().map(|_| args.watch.watch_task.as_str());
+    let lang = watched.as_ref().map_or_else(|| "en".to_owned(), |w| w.lang.clone());
+    request.watch = watched.map(|w| w.watch);
+    let start = Start { model: reference(args, record.as_ref()), lang, ..Start::default() };
+    let tape = console.record(args.record.as_deref(), args.progress == Progress::Json, || {
+        let about = "A training run, step by step.".to_owned();
+        record::header("train", about, request.settings.seed, task, start)
+    })?;
+    tape.close(train(args, request, record.as_ref(), console, &tape))
 }
 
-fn train(args: &Train, request: TrainRequest, record: Option<&Record>, mut console: Console) -> Result<()> {
+fn train(
+    args: &Train,
+    request: TrainRequest,
+    record: Option<&Record>,
+    mut console: Console,
+    tape: &Taping,
+) -> Result<()> {
     let reference = reference(args, record);
     let loaded = load::open(&model_args(args, record, &reference), &mut console)?;
     let engine = &loaded.engine;
     let cancel = console.cancel.clone();
+    tape.ask(|job| Command::Train { job, request: request.clone() });
     console.progress("reading data", 0, 0, "");
     let dataset = Dataset::read(&request.data, &request.settings, engine.tokenizer())?;
     let mut model = model_id(engine, &reference, &mut console)?;
@@ -56,15 +77,20 @@ fn train(args: &Train, request: TrainRequest, record: Option<&Record>, mut conso
     let job = engine.training_job(request, &dataset, model)?;
     contradicts_init(args, &job)?;
     let notes = engine.info().notes.clone();
-    let mut said = Said::new(args, console, &notes, &job.request);
-    let done = train::run(&job, &cancel, &mut said);
+    let said = Said::new(args, console, &notes, &job.request);
+    let watching = Watching::new(job.request.watch.clone(), job.plan.total_steps);
+    let mut observed = Observed { said, tape: tape.clone(), watching, engine, cancel: &cancel };
+    let done = train::run(&job, &cancel, &mut observed);
     match done {
         Err(Error::Interrupted) => {
-            said.interrupted();
+            observed.said.interrupted();
             Err(Error::Interrupted)
         }
         Err(e) => Err(e),
-        Ok(outcome) => said.finish(&job, &outcome),
+        Ok(outcome) => {
+            tape.event(|job| Event::TrainDone { job, outcome: outcome.clone() });
+            observed.said.finish(&job, &outcome)
+        }
     }
 }
 
@@ -146,13 +172,4 @@ fn model_id(engine: &Engine, reference: &str, console: &mut Console) -> Result<M
 /// With JSON lines on stderr nothing else may stand there.
 fn silent(args: &Train) -> bool {
     args.quiet || args.progress == Progress::Json
-}
-
-/// A file-size limit (`ulimit -f`) is a failed write with a sentence, as a full disk is, and no death by a signal.
-fn full_files_are_errors() {
-    #[cfg(unix)]
-    // SAFETY: a plain system call that changes how this process takes one signal.
-    unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-    }
 }

@@ -52,6 +52,8 @@ pub struct Train {
     /// Threads for computing; 0 = one per core [default: 0; resumed: the run's own]
     #[arg(long, value_name = "N", value_parser = values::threads, help_heading = "Model")]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub watch: super::train_watch::WatchArgs,
     /// Progress on stderr: a bar, one JSON object a line, or none
     #[arg(long, value_name = "FORM", default_value = "bar", value_parser = progress(), help_heading = "Output")]
     pub progress: Progress,
@@ -64,6 +66,9 @@ pub struct Train {
     /// Append what is done, with times, to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub log: Option<PathBuf>,
+    /// Record what is asked and answered to FILE, a session that `polylens sessions` replays without the model
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 }
 
 /// The settings of a run; the defaults are the paper's.

@@ -2,7 +2,9 @@
 
 use super::console::{Console, print};
 use super::train_args::{Progress, Train};
-use crate::engine::protocol::{TrainEnd, TrainOutcome, TrainPlan, TrainRequest, TrainSettings, TrainStep};
+use crate::engine::protocol::{
+    TrainEnd, TrainFrame, TrainOutcome, TrainPlan, TrainRequest, TrainSettings, TrainStep,
+};
 use crate::error::Result;
 use crate::report::json::document;
 use crate::train::data::DataFile;
@@ -56,6 +58,13 @@ impl Said {
             line.extend(rest);
         }
         let _ = writeln!(std::io::stderr(), "{line}");
+    }
+
+    /// A frame of what is watched, for scripts.
+    pub fn frame(&self, frame: &TrainFrame) {
+        if self.json {
+            self.event("frame", serde_json::to_value(frame).unwrap_or_default());
+        }
     }
 
     /// Says where the run can be taken up again.

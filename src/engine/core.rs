@@ -23,6 +23,18 @@ pub enum LensPart {
     Layers { run: RunId, layers: Vec<LensLayer> },
 }
 
+impl LensPart {
+    /// As the explorer and recordings have it.
+    pub fn event(self, job: JobId) -> Event {
+        match self {
+            Self::Started { tokens, sets, reused_tokens } => {
+                Event::LensStarted { job, tokens, sets, reused_tokens }
+            }
+            Self::Layers { run, layers } => Event::LensLayers { job, run, layers },
+        }
+    }
+}
+
 /// A loaded model with any number of adapters over one copy of the weights. All methods take `&self` and may
 /// be called from several threads.
 pub struct Engine {

@@ -184,18 +184,21 @@ pub fn adapter_hash(adapter: &Adapter, layers: usize) -> Result<String> {
 }
 
 impl Engine {
-    /// What a run's weights are, wherever they lie: SHA-256 of the model's files (`None`), or of an adapter's weights.
-    /// `None` where the files have changed since they were loaded.
+    /// SHA-256 of the model's files (names and contents), or of an adapter's weights: the same on every machine. `None`
+    /// where the model's files have changed since they were loaded.
     ///
     /// # Errors
-    /// As [`Engine::fingerprint`].
-    pub fn weights_hash(&self, run: RunId) -> Result<Option<String>> {
+    /// Where a file cannot be read, or `on` (bytes read, all bytes) says so.
+    pub fn weights_hash(
+        &self,
+        run: RunId,
+        on: &mut dyn FnMut(u64, u64) -> Result<()>,
+    ) -> Result<Option<String>> {
         if let Some(adapter) = self.adapter(run)? {
             return adapter_hash(&adapter, self.decoder.blocks.len()).map(Some);
         }
         let cache = super::load::cache_root().map(|root| root.join("hashes"));
-        let Some(files) = &self.files else { return Ok(None) };
-        files.hash(cache.as_deref(), &mut |_, _| Ok(()))
+        self.files.as_ref().map_or(Ok(None), |files| files.hash(cache.as_deref(), on))
     }
 
     /// The hash of what a run computes with: the model's files, the adapter's weights, the number format, the device
@@ -208,9 +211,7 @@ impl Engine {
         run: RunId,
         on: &mut dyn FnMut(u64, u64) -> Result<()>,
     ) -> Result<Option<String>> {
-        let cache = super::load::cache_root().map(|root| root.join("hashes"));
-        let Some(files) = &self.files else { return Ok(None) };
-        let Some(model) = files.hash(cache.as_deref(), on)? else { return Ok(None) };
+        let Some(model) = self.weights_hash(None, on)? else { return Ok(None) };
         let adapter = match self.adapter(run)? {
             Some(adapter) => adapter_hash(&adapter, self.decoder.blocks.len())?,
             None => String::new(),

@@ -15,6 +15,7 @@ mod pooled;
 pub mod protocol;
 pub mod resume;
 pub mod training;
+pub mod watching;
 pub mod worker;
 
 pub use control::Cancel;

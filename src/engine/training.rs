@@ -25,9 +25,7 @@ impl Engine {
     /// # Errors
     /// Where the model's files cannot be read or have changed since they were loaded, or `on` says so.
     pub fn model_id(&self, reference: &str, on: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<ModelId> {
-        let cache = load::cache_root().map(|root| root.join("hashes"));
-        let hash = self.files.as_ref().map(|files| files.hash(cache.as_deref(), on)).transpose()?.flatten();
-        let Some(sha256) = hash else {
+        let Some(sha256) = self.weights_hash(None, on)? else {
             crate::fail!(
                 "{reference}: the model's files have changed since they were loaded; load the model again"
             )

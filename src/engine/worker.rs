@@ -32,6 +32,7 @@ enum Kind {
     Grid,
     Cell,
     Pca,
+    Curves,
     Eval,
     Pull,
     TrainPlan,
@@ -42,7 +43,7 @@ enum Kind {
 fn lane(kind: Kind) -> usize {
     match kind {
         Kind::Lens | Kind::Grid | Kind::Cell => 0,
-        Kind::Load | Kind::Adapter | Kind::Pca | Kind::TrainPlan => 1,
+        Kind::Load | Kind::Adapter | Kind::Pca | Kind::Curves | Kind::TrainPlan => 1,
         Kind::Pull => 2,
         Kind::Eval => 3,
         Kind::Train => 4,
@@ -57,6 +58,7 @@ fn kind_of(command: &Command) -> Option<(Kind, JobId)> {
         Command::Grid { job, .. } => (Kind::Grid, *job),
         Command::Cell { job, .. } => (Kind::Cell, *job),
         Command::Pca { job, .. } => (Kind::Pca, *job),
+        Command::Curves { job, .. } => (Kind::Curves, *job),
         Command::Eval { job, .. } => (Kind::Eval, *job),
         Command::Pull { job, .. } => (Kind::Pull, *job),
         Command::TrainPlan { job, .. } => (Kind::TrainPlan, *job),
@@ -158,7 +160,7 @@ impl Handle {
     pub fn identify(&self, run: RunId, then: impl FnOnce(String) + Send + 'static) {
         let Some(engine) = self.shared.engine() else { return };
         std::thread::spawn(move || {
-            if let Ok(Some(hash)) = engine.weights_hash(run) {
+            if let Ok(Some(hash)) = engine.weights_hash(run, &mut |_, _| Ok(())) {
                 then(hash);
             }
         });
@@ -266,7 +268,7 @@ impl Shared {
     /// Makes the table for token energies while nothing else is asked for; a new job stops it.
     fn prepare_energy(&self) {
         let Some(engine) = self.engine().filter(|e| e.energy().is_none()) else { return };
-        if lock(&self.jobs).values().any(|(k, _)| matches!(k, Kind::Load | Kind::Pca | Kind::Adapter)) {
+        if lock(&self.jobs).values().any(|(k, _)| matches!(k, Kind::Load | Kind::Pca | Kind::Curves | Kind::Adapter)) {
             return;
         }
         let cancel = Cancel::new();
@@ -304,12 +306,7 @@ impl Shared {
             }
             Command::Lens { job, query, runs, top } => {
                 let engine = self.need()?;
-                let mut on = |part| match part {
-                    LensPart::Started { tokens, sets, reused_tokens } => {
-                        (self.sink)(Event::LensStarted { job, tokens, sets, reused_tokens });
-                    }
-                    LensPart::Layers { run, layers } => (self.sink)(Event::LensLayers { job, run, layers }),
-                };
+                let mut on = |part: LensPart| (self.sink)(part.event(job));
                 let answer = engine.lens_live(&query, &runs, top, cancel, &mut on)?;
                 (self.sink)(Event::LensDone { job, answer });
                 Ok(())
@@ -324,6 +321,7 @@ impl Shared {
                 (self.sink)(Event::CellReady { job, run, detail });
                 Ok(())
             }
+            Command::Curves { job, request } => self.curves(job, request, cancel),
             Command::Pca { job, request } => self.pca(job, &request, cancel),
             Command::Eval { job, request } => self.eval(job, &request, cancel),
             Command::Pull { job, name } => {
@@ -362,6 +360,18 @@ impl Shared {
         model.clone_into(&mut lock(&self.reference));
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(engine));
         (self.sink)(Event::ModelLoaded { job, info });
+        Ok(())
+    }
+
+    fn curves(&self, job: JobId, request: CurvesRequest, cancel: &Cancel) -> Result<()> {
+        let mut report = self.progress(job);
+        let mut progress = |stage: &str, done: u64, total: u64, unit: &str| {
+            report(stage, done, total, unit);
+            self.give_way();
+        };
+        let answer = self.need()?.curves(&request.items, &request.runs, cancel, &mut progress)?;
+        let CurvesRequest { task, lang, style, .. } = request;
+        (self.sink)(Event::CurvesReady { job, task, lang, style, answer });
         Ok(())
     }
 

@@ -17,5 +17,5 @@ mod utc;
 pub use file::{Entry, Kind, SessionFile};
 pub use header::{AdapterStamp, Header, ModelStamp, SCHEMA, Source, Start, TaskText};
 pub use line::{Line, Note, Weights, What};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Reserved};
 pub use utc::utc;

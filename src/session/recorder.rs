@@ -25,6 +25,14 @@ impl Recorder {
     /// # Errors
     /// The file is there already (it is left alone) or cannot be written.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
+        Self::reserve(path)?.begin(header)
+    }
+
+    /// Makes the file, for a header that is known later: it is gone again if there never is one.
+    ///
+    /// # Errors
+    /// The file is there already (it is left alone) or cannot be written.
+    pub fn reserve(path: &Path) -> Result<Reserved> {
         let shown = path.display();
         if path.exists() {
             crate::fail!(
@@ -33,10 +41,7 @@ impl Recorder {
         }
         let file = File::options().write(true).create_new(true).open(path);
         let file = file.with_context(|| format!("the recording {shown} cannot be written"))?;
-        let mut recorder =
-            Self { file, path: path.to_owned(), bytes: 0, lines: 0, buffer: Vec::new(), hide: hidden() };
-        recorder.write(header)?;
-        Ok(recorder)
+        Ok(Reserved { file: Some(file), path: path.to_owned() })
     }
 
     /// Keeps lines without a header in a file that has no name and is gone with the program: what a recording begins
@@ -110,6 +115,36 @@ impl Recorder {
     /// Where it is written.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A file that was made for a session whose header is not known yet.
+#[derive(Debug)]
+pub struct Reserved {
+    file: Option<File>,
+    path: PathBuf,
+}
+
+impl Reserved {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(mut self, header: &Header) -> Result<Recorder> {
+        let Some(file) = self.file.take() else { crate::fail!("the recording was begun before") };
+        let path = self.path.clone();
+        let mut recorder = Recorder { file, path, bytes: 0, lines: 0, buffer: Vec::new(), hide: hidden() };
+        recorder.write(header)?;
+        Ok(recorder)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // What is empty would stand in the next recording's way.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

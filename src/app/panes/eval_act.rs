@@ -1,8 +1,8 @@
 //! What an evaluation's pane does: asks, takes answers in, moves, opens.
 
-use super::eval::{End, EvalPane, Running};
+use super::eval::{End, EvalPane, Running, Settings};
 use super::eval_view::Space;
-use super::languages::LanguageList;
+use super::languages::{Chosen, LanguageList};
 use crate::app::action::Action;
 use crate::app::layout::scroll;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
@@ -39,6 +39,27 @@ impl EvalPane {
             }
         };
         let job = cx.jobs.issue();
+        let runs = settings.runs.clone();
+        self.expect(job, plan.clone(), settings, cx.now);
+        cx.send(Command::Eval { job, request: EvalRequest { plan, runs } });
+    }
+
+    /// Takes a question over as if it had been asked here.
+    pub fn adopt(&mut self, job: JobId, request: &EvalRequest, cx: &Cx) {
+        let plan = &request.plan;
+        let codes: Vec<&str> = plan.langs.iter().map(|l| l.lang.as_str()).collect();
+        (self.chosen, self.score) = (Chosen::of(&codes), plan.score);
+        let most = plan.langs.iter().map(|l| l.items.len()).max().unwrap_or(0);
+        let all = |l: &EvalLang| cx.shared.library.items(&plan.task, &l.lang).map_or(0, |items| items.len());
+        let cut = plan.langs.first().is_some_and(|l| all(l) > most);
+        self.limit = cut.then_some(most);
+        let settings = self.settings(cx.shared);
+        self.error = None;
+        self.expect(job, plan.clone(), settings, cx.now);
+    }
+
+    /// Waits for a plan's answers, whoever asked for them.
+    fn expect(&mut self, job: JobId, plan: EvalPlan, settings: Settings, now: Duration) {
         let same = self.table.as_ref().is_some_and(|t| t.plan == plan) && self.asked == settings;
         if !same {
             (self.table, self.summary) = (None, Summary::default());
@@ -47,11 +68,9 @@ impl EvalPane {
             self.aligned = self.run;
         }
         (self.kept, self.fresh, self.end, self.outdated) = (0, 0, None, false);
-        self.running = Some(Running { job, since: cx.now, ..Running::default() });
-        self.plan = Some(plan.clone());
-        let runs = settings.runs.clone();
+        self.running = Some(Running { job, since: now, ..Running::default() });
+        self.plan = Some(plan);
         self.asked = settings;
-        cx.send(Command::Eval { job, request: EvalRequest { plan, runs } });
     }
 
     /// The evaluation that needs a run, to be stopped when the run goes.

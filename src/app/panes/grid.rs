@@ -188,7 +188,8 @@ impl GridPane {
 
     /// Asks for the visible columns and half a screen beside them, as far as they have not arrived.
     fn ask(&mut self, cx: &mut Cx) {
-        if !self.visible || !self.known || self.area.0 == 0 || cx.shared.model.is_none() {
+        let told = cx.shared.told;
+        if told || !self.visible || !self.known || self.area.0 == 0 || cx.shared.model.is_none() {
             return;
         }
         let Some(grid) = self.grids.last() else { return };
@@ -212,7 +213,7 @@ impl GridPane {
     /// Asks for the opened cell's lists.
     fn ask_cell(&mut self, cx: &mut Cx) {
         let Some(detail) = &mut self.detail else { return };
-        if !self.known || self.positions == 0 {
+        if !self.known || self.positions == 0 || cx.shared.told {
             return;
         }
         let (layer, position) = self.cursor;
@@ -221,6 +222,27 @@ impl GridPane {
         detail.error = None;
         let query = cx.shared.query.clone();
         cx.send(Command::Cell { job, query, run: self.run, layer, position, top: TOP });
+    }
+
+    /// Takes a question over as if it had been asked here.
+    pub fn adopt(&mut self, command: &Command, cx: &mut Cx) {
+        match command {
+            Command::Grid { job, run, from, to, .. } => {
+                self.run = *run;
+                self.select(cx.shared);
+                self.pending = Some(Pending { job: *job, since: cx.now });
+                (self.asked, self.error) = ((*from, *to), None);
+            }
+            Command::Cell { job, run, layer, position, .. } => {
+                (self.run, self.cursor) = (*run, (*layer, *position));
+                self.select(cx.shared);
+                self.follow();
+                let detail = self.detail.get_or_insert_default();
+                detail.pending = Some(Pending { job: *job, since: cx.now });
+                detail.error = None;
+            }
+            _ => {}
+        }
     }
 
     fn next_run(&mut self, cx: &mut Cx) {

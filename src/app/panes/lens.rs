@@ -93,8 +93,14 @@ impl LensPane {
     pub fn ask(&mut self, cx: &mut Cx) {
         let job = cx.jobs.issue();
         let runs = cx.shared.runs();
+        self.expect(job, &runs, cx.now);
+        cx.send(Command::Lens { job, query: cx.shared.query.clone(), runs, top: TOP });
+    }
+
+    /// Waits for the layers of the current query, whoever asked for them.
+    pub fn expect(&mut self, job: JobId, runs: &[RunId], now: Duration) {
         let mut old = std::mem::take(&mut self.runs);
-        for run in &runs {
+        for run in runs {
             let before = old.remove(run).unwrap_or_default();
             // A row that was not reached keeps what it showed before.
             let mut stale = before.stale;
@@ -103,8 +109,7 @@ impl LensPane {
             }
             self.runs.insert(*run, RunLayers { stale, ..RunLayers::default() });
         }
-        (self.job, self.since, self.error, self.elapsed_ms) = (Some(job), cx.now, None, None);
-        cx.send(Command::Lens { job, query: cx.shared.query.clone(), runs, top: TOP });
+        (self.job, self.since, self.error, self.elapsed_ms) = (Some(job), now, None, None);
     }
 
     /// Forgets everything: another model.
@@ -124,7 +129,8 @@ impl LensPane {
         let layer = self.layer(cx.shared);
         let compared = self.compared(cx.shared);
         let Some(detail) = &mut self.detail else { return };
-        let Some(position) = cx.shared.tokens.len().checked_sub(1) else { return };
+        let position = cx.shared.tokens.len().checked_sub(1).filter(|_| !cx.shared.told);
+        let Some(position) = position else { return };
         for job in std::mem::take(&mut detail.jobs).into_keys() {
             cx.send(Command::Cancel { job });
         }
@@ -139,6 +145,16 @@ impl LensPane {
             let query = cx.shared.query.clone();
             cx.send(Command::Cell { job, query, run, layer, position, top: DETAIL_TOP });
         }
+    }
+
+    /// Waits for a layer's details that somebody else asked for.
+    pub fn expect_detail(&mut self, job: JobId, run: RunId, layer: usize, shared: &Shared) {
+        let last = self.count(shared).saturating_sub(1);
+        self.selected = (layer < last).then_some(layer);
+        let detail = self.detail.get_or_insert_default();
+        detail.cells.retain(|_, cell| cell.layer == layer);
+        detail.jobs.insert(job, run);
+        detail.error = None;
     }
 
     fn select(&mut self, layer: usize, cx: &mut Cx) {

@@ -194,6 +194,16 @@ impl PcaPane {
         cx.send(Command::Pca { job, request });
     }
 
+    /// Takes a question over as if it had been asked here.
+    pub fn adopt(&mut self, job: JobId, request: &PcaRequest, cx: &Cx) {
+        let codes: Vec<&str> = request.items.iter().map(|(lang, _)| lang.as_str()).collect();
+        self.languages = Chosen::of(&codes);
+        (self.pooling, self.shared_fit) = (request.pooling, request.shared_fit);
+        self.error = None;
+        self.running = Some(Running { job, since: cx.now, ..Running::default() });
+        self.asked = self.settings(cx.shared);
+    }
+
     /// A setting of the pane was changed: where an answer is shown or awaited, ask again.
     fn changed(&mut self, cx: &mut Cx) {
         let same = self.settings(cx.shared) == self.asked;

@@ -142,7 +142,7 @@ impl TrainingPane {
     /// Asks for a plan of what stands in the form, where one can be made.
     fn plan(&mut self, cx: &mut Cx) {
         self.form.changed = None;
-        if cx.shared.model.is_none() || self.active().is_some() {
+        if cx.shared.model.is_none() || self.active().is_some() || cx.shared.told {
             return;
         }
         let Ok(request) = self.form.request(cx.shared) else { return };

@@ -10,6 +10,7 @@ use crate::app::action::Action;
 use crate::app::editor::{Edit, Editor};
 use crate::app::keys::{Key, KeyInput};
 use crate::app::shared::{Cx, Effect, MouseKind, PaneMouse, Shared};
+use std::time::Duration;
 use crate::engine::protocol::*;
 
 impl TrainingPane {
@@ -207,21 +208,32 @@ impl TrainingPane {
         }
     }
 
-    /// Starts a run; one that is resumed keeps its curves.
+    /// Starts a run.
     fn begin(&mut self, mut request: TrainRequest, cx: &mut Cx) {
         let every = self.form.every();
         request.watch = if every > 0 { self.watch.wish(every, cx.shared) } else { None };
+        let job = cx.jobs.issue();
+        self.expect(job, request.clone(), cx.now);
+        cx.send(Command::Train { job, request });
+    }
+
+    /// Takes a run over as if it had been asked for here.
+    pub fn adopt(&mut self, job: JobId, request: TrainRequest, cx: &Cx) {
+        self.watch.adopt(request.watch.as_ref(), cx.shared);
+        self.expect(job, request, cx.now);
+    }
+
+    /// Waits for a run's events, whoever asked for it; one that is resumed keeps its curves.
+    fn expect(&mut self, job: JobId, request: TrainRequest, now: Duration) {
         let goes_on = request.resume && self.run.as_ref().is_some_and(|r| r.out() == request.out);
         if !goes_on {
             self.live.restart(request.out.clone());
         }
-        let job = cx.jobs.issue();
         self.watch.begin(job);
         self.form.take_name(&request.out);
-        self.run = Some(Run::new(job, request.clone(), cx.now));
+        self.run = Some(Run::new(job, request, now));
         (self.sheet, self.unseen, self.form.typing) = (Sheet::Run, false, None);
         (self.planning, self.form.changed) = (None, None);
-        cx.send(Command::Train { job, request });
     }
 
     /// Pause, go on; or resume what has stopped.
@@ -251,6 +263,14 @@ impl TrainingPane {
     /// Asks something of the run that goes on.
     pub fn control(&mut self, action: TrainAction, cx: &mut Cx) {
         let Some(run) = self.run.as_mut().filter(|r| r.active()) else { return };
+        let job = run.job;
+        self.expect_control(action);
+        cx.send(Command::TrainControl { job, action });
+    }
+
+    /// Something was asked of the run that goes on.
+    pub fn expect_control(&mut self, action: TrainAction) {
+        let Some(run) = self.run.as_mut().filter(|r| r.active()) else { return };
         match action {
             TrainAction::Pause => run.phase = Phase::Pausing,
             TrainAction::Continue => run.phase = Phase::Running,
@@ -258,8 +278,6 @@ impl TrainingPane {
             TrainAction::StopAndSave => run.phase = Phase::Stopping,
             TrainAction::StopAndDiscard => run.phase = Phase::Discarding,
         }
-        let job = run.job;
-        cx.send(Command::TrainControl { job, action });
     }
 
     /// A mouse event on the form.

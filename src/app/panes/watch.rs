@@ -153,6 +153,19 @@ impl WatchState {
         true
     }
 
+    /// What a run that somebody else asks for watches; before [`WatchState::begin`].
+    pub fn adopt(&mut self, watch: Option<&Watch>, shared: &Shared) {
+        let label = watch.map(|w| watch_request::label(shared, w)).unwrap_or_default();
+        self.wished = (watch.cloned(), label);
+    }
+
+    /// The running job watches something else from now on.
+    pub fn expect(&mut self, watch: Option<&Watch>, shared: &Shared) {
+        self.adopt(watch, shared);
+        (self.asked, self.label) = std::mem::take(&mut self.wished);
+        self.follow();
+    }
+
     /// Whether the run watches another query than the current one.
     pub fn outdated(&self, shared: &Shared) -> bool {
         let Some(asked) = self.asked.as_ref().filter(|_| self.run.live) else { return false };

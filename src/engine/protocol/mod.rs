@@ -72,6 +72,11 @@ pub enum Command {
         position: usize,
         top: usize,
     },
+    /// The four curves and the entropy over many items of a task: for their means.
+    Curves {
+        job: JobId,
+        request: CurvesRequest,
+    },
     Pca {
         job: JobId,
         request: PcaRequest,
@@ -160,6 +165,13 @@ pub enum Event {
         job: JobId,
         run: RunId,
         detail: CellDetail,
+    },
+    CurvesReady {
+        job: JobId,
+        task: String,
+        lang: String,
+        style: Style,
+        answer: CurvesAnswer,
     },
     /// Sent as languages become complete (earlier answers are superseded), and at the end.
     PcaReady {

@@ -1,6 +1,6 @@
 //! What the lens answers: tokens, sets, layers, cells, curves.
 
-use super::RunId;
+use super::{Item, RunId, Style};
 use serde::{Deserialize, Serialize};
 
 /// One token as shown: its id and its text (byte tokens as <0xE3>, spaces kept).
@@ -111,7 +111,18 @@ pub struct CellDetail {
     pub entropy_bits: f32,
 }
 
-/// Mean curves over a task's items in one language.
+/// Curves over a task's items in one language.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CurvesRequest {
+    /// The task's ID, the language's code and the style that the prompts were made with: for the answer's name.
+    pub task: String,
+    pub lang: String,
+    pub style: Style,
+    pub items: Vec<Item>,
+    pub runs: Vec<RunId>,
+}
+
+/// Curves of all items in one language, per run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CurvesAnswer {
     pub n: usize,

@@ -4,6 +4,7 @@ use super::{Shared, lock};
 use crate::engine::control::Cancel;
 use crate::engine::core::Engine;
 use crate::engine::protocol::*;
+use crate::engine::watching::Watching;
 use crate::error::{Error, Result};
 use crate::train::lora::LoraParams;
 use crate::train::record::Record;
@@ -93,7 +94,7 @@ impl Shared {
             progress("hashing the model's files", done, total, "bytes");
             cancel.check()
         })?;
-        let (every, watch) = (request.watch.as_ref().map_or(0, |w| w.every), request.watch.clone());
+        let watch = request.watch.clone();
         let seconds = engine.known_pace(&request.settings);
         let training = engine.training_job(request, &dataset, model)?;
         let mut hooks = Steered {
@@ -102,11 +103,8 @@ impl Shared {
             steer: &steer,
             job,
             cancel,
-            watch: watch.map(|w| Watch { every: w.every.max(1), ..w }),
-            every: every.max(1),
+            watching: Watching::new(watch, training.plan.total_steps),
             seconds,
-            based: false,
-            total: training.plan.total_steps,
         };
         let outcome = train::run(&training, cancel, &mut hooks)?;
         (self.sink)(Event::TrainDone { job, outcome });
@@ -147,35 +145,14 @@ struct Steered<'a> {
     steer: &'a Steer,
     job: JobId,
     cancel: &'a Cancel,
-    watch: Option<Watch>,
-    every: u64,
+    watching: Watching,
     /// About how long the run takes, if that is known.
     seconds: Option<f64>,
-    /// Whether the base's frame of this watch was sent.
-    based: bool,
-    total: u64,
 }
 
 impl Steered<'_> {
     fn tell(&self, event: Event) {
         (self.shared.sink)(event);
-    }
-
-    /// What is watched from now on; true where it is another than before.
-    fn rewatch(&mut self) -> bool {
-        let Some(watch) = lock(&self.steer.asked).watch.take() else { return false };
-        self.watch = watch;
-        self.every = self.watch.as_ref().map_or(self.every, |w| w.every.max(1));
-        self.based = false;
-        true
-    }
-
-    fn frame(&self, watch: &Watch, step: u64, params: Option<&LoraParams>) -> Result<()> {
-        let adapter = params.map(|p| self.engine.snapshot(p)).transpose()?;
-        let mut way = |_: &str, _: u64, _: u64, _: &str| self.shared.give_way();
-        let frame = self.engine.frame(watch, step, adapter, self.cancel, &mut way)?;
-        self.tell(Event::TrainFrame { job: self.job, frame });
-        Ok(())
     }
 }
 
@@ -204,28 +181,14 @@ impl Hooks for Steered<'_> {
     }
 
     fn watch(&mut self, step: u64, params: &LoraParams) -> Result<()> {
-        let another = self.rewatch();
-        let Some(watch) = self.watch.clone().filter(|w| w.query.is_some() || w.pca.is_some()) else {
-            return Ok(());
-        };
-        let due = another || !self.based || step.is_multiple_of(self.every) || step == self.total;
-        if !due {
-            return Ok(());
+        if let Some(another) = lock(&self.steer.asked).watch.take() {
+            self.watching.change(another);
         }
-        // A frame that cannot be computed (a text too long, say) is no reason to lose a run.
-        let frames = || {
-            if !self.based {
-                self.frame(&watch, 0, None)?;
-            }
-            self.frame(&watch, step, Some(params))
-        };
-        match frames() {
-            Ok(()) => self.based = true,
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(e) => {
-                self.watch = None;
-                self.note(&format!("Nothing is watched any more: {e}"));
-            }
+        let (shared, job) = (self.shared, self.job);
+        let mut way = |_: &str, _: u64, _: u64, _: &str| shared.give_way();
+        let on = &mut |frame| (shared.sink)(Event::TrainFrame { job, frame });
+        if let Some(why) = self.watching.step(self.engine, (step, params), self.cancel, &mut way, on)? {
+            self.note(&why);
         }
         Ok(())
     }
