@@ -1,6 +1,7 @@
 //! `polylens sessions`: recordings of the explorer and of commands.
 
 mod check;
+mod export;
 
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -16,6 +17,8 @@ pub struct Sessions {
 enum Command {
     /// Replay files to their ends; fails on a damaged or foreign one with the line's number
     Check(check::Check),
+    /// Turn a session into an asciicast, pictures, an animation, a transcript or tables
+    Export(export::Export),
 }
 
 /// Runs the command.
@@ -25,5 +28,6 @@ enum Command {
 pub fn run(args: &Sessions) -> Result<()> {
     match &args.command {
         Command::Check(args) => check::run(args),
+        Command::Export(args) => export::run(args),
     }
 }
