@@ -190,7 +190,10 @@ impl Bench {
             ],
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
             // The engine never gives a dropped adapter's number to another.
-            Command::Pca { .. } | Command::Curves { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
+            Command::Pca { .. }
+            | Command::Curves { .. }
+            | Command::DropAdapter { .. }
+            | Command::Shutdown => Vec::new(),
             Command::TrainPlan { .. }
             | Command::Train { .. }
             | Command::TrainControl { .. }

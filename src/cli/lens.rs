@@ -7,9 +7,7 @@ use super::prompts::{self, Prompts, Wanted};
 use super::record::{self, Taping};
 use super::values::Layers;
 use crate::engine::core::LensPart;
-use crate::engine::protocol::{
-    Command, CurvesAnswer, CurvesRequest, Event, LensAnswer, Query, TokenSets,
-};
+use crate::engine::protocol::{Command, CurvesAnswer, CurvesRequest, Event, LensAnswer, Query, TokenSets};
 use crate::error::{Context, Error, Result};
 use crate::hub::DEFAULT_MODEL;
 use crate::report::Source;
@@ -45,9 +43,8 @@ fn one_text(args: &Lens, text: &str) -> Result<()> {
     let mut console = Console::open(&args.output)?;
     let about = "Every layer's readout of one text.".to_owned();
     let start = start(args);
-    let tape = console.record(args.record.as_deref(), false, || {
-        record::header("lens", about, args.seed, None, start)
-    })?;
+    let tape = console
+        .record(args.record.as_deref(), false, || record::header("lens", about, args.seed, None, start))?;
     tape.close(read_text(args, &text, console, &tape))
 }
 

@@ -51,7 +51,8 @@ impl Taping {
         let Some(path) = path else { return Ok(Self::default()) };
         let file = File::Reserved(Recorder::reserve(path)?, Vec::new());
         let progress = (String::new(), None);
-        let tape = Tape { file, header: header()?, began: Instant::now(), job: 0, open: false, progress, voice };
+        let tape =
+            Tape { file, header: header()?, began: Instant::now(), job: 0, open: false, progress, voice };
         Ok(Self(Some(Arc::new(Mutex::new(tape)))))
     }
 

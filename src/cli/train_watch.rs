@@ -31,7 +31,13 @@ pub struct WatchArgs {
     #[arg(long, value_name = "LANG,…|all", requires = "watch_every", help_heading = "Watch")]
     pub watch_langs: Option<String>,
     /// Task whose prompts are watched
-    #[arg(long, value_name = "ID|FILE", default_value = "sentiment", requires = "watch_every", help_heading = "Watch")]
+    #[arg(
+        long,
+        value_name = "ID|FILE",
+        default_value = "sentiment",
+        requires = "watch_every",
+        help_heading = "Watch"
+    )]
     pub watch_task: String,
     /// Items of each language
     #[arg(long, value_name = "N", default_value = "20", value_parser = values::limit, requires = "watch_every", help_heading = "Watch")]
@@ -70,7 +76,8 @@ pub fn made(task: &str, langs: &str, items: usize, every: u64) -> Result<Watched
     let protocol = Protocol::Default;
     let mut prompts = prompts::gather(&Wanted { task, langs: Some(langs), protocol, items: &items })?;
     prompts.make_parallel();
-    let first = prompts.langs.first().and_then(|(lang, items)| Some((lang.clone(), items.first()?.query.clone())));
+    let first =
+        prompts.langs.first().and_then(|(lang, items)| Some((lang.clone(), items.first()?.query.clone())));
     let (Some((lang, query)), true) = (first, prompts.langs.len() > 1) else {
         return Err(Error::usage(format!(
             "\"{langs}\" is too little to be watched: name two languages or more, as in zh,es,en"

@@ -268,7 +268,10 @@ impl Shared {
     /// Makes the table for token energies while nothing else is asked for; a new job stops it.
     fn prepare_energy(&self) {
         let Some(engine) = self.engine().filter(|e| e.energy().is_none()) else { return };
-        if lock(&self.jobs).values().any(|(k, _)| matches!(k, Kind::Load | Kind::Pca | Kind::Curves | Kind::Adapter)) {
+        if lock(&self.jobs)
+            .values()
+            .any(|(k, _)| matches!(k, Kind::Load | Kind::Pca | Kind::Curves | Kind::Adapter))
+        {
             return;
         }
         let cancel = Cancel::new();

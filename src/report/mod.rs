@@ -22,7 +22,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use output::{Format, OutFile};
+pub use output::{Format, OutFile, Place};
 
 use crate::engine::protocol::{AdapterInfo, ModelInfo, RunId};
 use crate::error::{Error, Result};

@@ -53,22 +53,19 @@ impl Format {
     }
 }
 
-/// A place for a result, known to be writable.
+/// A place for a file, known to be writable.
 #[derive(Debug)]
-pub struct OutFile {
+pub struct Place {
     path: PathBuf,
-    format: Format,
     temporary: tempfile::NamedTempFile,
 }
 
-impl OutFile {
-    /// Checks that the extension is that of one of `formats` and that the file can be made, by making its temporary
-    /// neighbour.
+impl Place {
+    /// Checks that the file can be made, by making its temporary neighbour.
     ///
     /// # Errors
-    /// [`Error::Usage`] for another extension, [`Error::Failed`] where nothing can be written.
-    pub fn prepare(path: &Path, formats: &[Format]) -> Result<Self> {
-        let format = Format::from_path(path, formats)?;
+    /// [`Error::Failed`] where nothing can be written.
+    pub fn prepare(path: &Path) -> Result<Self> {
         let shown = path.display();
         if path.is_dir() {
             crate::fail!("--out {shown}: this is a directory; name a file in it");
@@ -85,11 +82,7 @@ impl OutFile {
         }
         let temporary =
             temporary(dir).with_context(|| format!("--out {shown}: cannot write in {}", dir.display()))?;
-        Ok(Self { path: path.to_owned(), format, temporary })
-    }
-
-    pub fn format(&self) -> Format {
-        self.format
+        Ok(Self { path: path.to_owned(), temporary })
     }
 
     pub fn path(&self) -> &Path {
@@ -103,6 +96,40 @@ impl OutFile {
     pub fn write(self, bytes: &[u8]) -> Result<()> {
         persist(self.temporary, &self.path, bytes)
             .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// A place for a result, known to be writable, and its format.
+#[derive(Debug)]
+pub struct OutFile {
+    place: Place,
+    format: Format,
+}
+
+impl OutFile {
+    /// Checks that the extension is that of one of `formats` and that the file can be made.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for another extension; as [`Place::prepare`].
+    pub fn prepare(path: &Path, formats: &[Format]) -> Result<Self> {
+        let format = Format::from_path(path, formats)?;
+        Ok(Self { place: Place::prepare(path)?, format })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// As [`Place::write`].
+    ///
+    /// # Errors
+    /// As [`Place::write`].
+    pub fn write(self, bytes: &[u8]) -> Result<()> {
+        self.place.write(bytes)
     }
 }
 

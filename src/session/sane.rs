@@ -146,6 +146,7 @@ impl Known {
                 self.layer(d.layer).and_then(|()| entropy(d.entropy_bits))?;
                 [&d.residual, &d.after_attention, &d.mlp_output].into_iter().try_for_each(|l| all(l, token))
             }
+            Event::CurvesReady { job, answer, .. } => count("job", *job).and_then(|()| self.curves(answer)),
             Event::PcaReady { job, answer, .. } => count("job", *job).and_then(|()| self.pca(answer)),
             Event::EvalStarted { job, sets } => {
                 count("job", *job)?;
@@ -218,6 +219,10 @@ impl Known {
                 self.layer(*layer)?;
                 place("position", *position, PLACES).and_then(|()| place("a top list of", *top, PLACES))
             }
+            Command::Curves { job, request } => {
+                count("job", *job).and_then(|()| all(&request.runs, |r| run(*r)))?;
+                all(&request.items, |i| place("item", i.index, PLACES).and_then(|()| query(&i.query)))
+            }
             Command::Pca { job, request } => count("job", *job).and_then(|()| self.pca_request(request)),
             Command::Eval { job, request } => {
                 count("job", *job).and_then(|()| all(&request.runs, |r| run(*r)))?;
@@ -279,6 +284,23 @@ impl Known {
                 })?;
             }
             Ok(())
+        })
+    }
+
+    fn curves(&self, answer: &CurvesAnswer) -> Sane {
+        place("items", answer.n, PLACES).and_then(|()| seconds("the time", answer.elapsed_ms))?;
+        sets(&answer.sets)?;
+        all(&answer.runs, |r| {
+            run(r.run)?;
+            all(&r.items, |item| {
+                place("item", item.index, PLACES)?;
+                all(&item.layers, |l| {
+                    self.layer(l.layer).and_then(|()| entropy(l.entropy_bits))?;
+                    let c = &l.curves;
+                    let all = [c.en, c.target, c.all_possible_latent, c.all_possible_out];
+                    all.iter().try_for_each(|v| p("the probability", *v))
+                })
+            })
         })
     }
 

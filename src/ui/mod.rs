@@ -1,6 +1,7 @@
 //! The explorer on a terminal.
 
 mod card;
+pub mod film;
 pub mod frame;
 #[cfg(test)]
 mod fuzz;

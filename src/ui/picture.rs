@@ -200,7 +200,8 @@ fn lines(c: char, x: f64, y: f64, stroke: &str) -> Option<String> {
     Some(format!("<path d=\"{path}\" fill=\"none\" stroke=\"{stroke}\"{dashes}/>\n"))
 }
 
-type Rgb = (u8, u8, u8);
+/// Red, green, blue.
+pub type Rgb = (u8, u8, u8);
 
 fn colours(cell: &Cell, ground: Ground) -> (Rgb, Rgb) {
     let fg = rgb(cell.fg).unwrap_or(ground.foreground);
@@ -233,7 +234,7 @@ fn rgb(color: Color) -> Option<Rgb> {
 }
 
 /// xterm's 256 colours: 16 named, a 6x6x6 cube, 24 greys.
-fn indexed(i: u8) -> Rgb {
+pub fn indexed(i: u8) -> Rgb {
     const NAMED: [Rgb; 16] = [
         (0, 0, 0),
         (205, 49, 49),

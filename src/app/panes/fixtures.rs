@@ -143,6 +143,7 @@ pub fn shared(layers: usize, adapters: &[&str]) -> Shared {
         query: Query { text: "ภาพยนตร์".into(), ..Query::default() },
         tokens: Vec::new(),
         sets: TokenSets::default(),
+        told: false,
     }
 }
 

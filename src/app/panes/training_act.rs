@@ -10,8 +10,8 @@ use crate::app::action::Action;
 use crate::app::editor::{Edit, Editor};
 use crate::app::keys::{Key, KeyInput};
 use crate::app::shared::{Cx, Effect, MouseKind, PaneMouse, Shared};
-use std::time::Duration;
 use crate::engine::protocol::*;
+use std::time::Duration;
 
 impl TrainingPane {
     /// An action in the first view.

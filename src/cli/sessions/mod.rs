@@ -1,6 +1,7 @@
 //! `polylens sessions`: recordings of the explorer and of commands.
 
 mod check;
+mod export;
 mod list;
 mod make;
 mod play;
@@ -25,6 +26,8 @@ enum Command {
     Check(check::Check),
     /// Record a session from a script of keys, without a terminal
     Make(Box<make::MakeArgs>),
+    /// Turn a session into an asciicast, pictures, an animation, a transcript or tables
+    Export(export::Export),
 }
 
 /// Runs the command.
@@ -37,5 +40,6 @@ pub fn run(args: &Sessions) -> Result<()> {
         Command::Play(args) => play::run(args),
         Command::Check(args) => check::run(args),
         Command::Make(args) => make::run(args),
+        Command::Export(args) => export::run(args),
     }
 }
