@@ -131,8 +131,8 @@ pub enum LookInput {
     Tick,
 }
 
-/// How long a note is shown, in milliseconds: as it says, or as long as it takes to read (about 15 characters a
-/// second, and a moment to notice it).
+/// How long a note is shown, in milliseconds: as it says, or as long as it takes to read (about 16 characters a second).
 pub fn lasts(note: &Note) -> u64 {
-    note.for_ms.unwrap_or_else(|| 1500 + 65 * note.text.chars().count() as u64).clamp(500, 60_000)
+    let reading = 60_u64.saturating_mul(note.text.chars().count() as u64).max(2500);
+    note.for_ms.unwrap_or(reading).min(60_000)
 }

@@ -1,5 +1,6 @@
 //! Captions: the notes of a session as they are shown over the screen.
 
+use crate::app::replay::lane::lasts;
 use crate::app::text as app_text;
 use crate::session::{Note, SessionFile};
 use crate::ui::text::{harmless, put};
@@ -9,10 +10,6 @@ use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
-
-/// The shortest time that a caption stays, and the time for each character of it, in milliseconds.
-const LEAST_MS: u64 = 2500;
-const CHARACTER_MS: u64 = 60;
 
 /// Columns of a caption's text at most: longer lines are tiring to read.
 const COLUMNS: u16 = 72;
@@ -28,8 +25,7 @@ pub struct Caption {
 
 /// How long a note is shown when nothing comes after it, in milliseconds.
 pub fn duration(note: &Note) -> u64 {
-    let reading = CHARACTER_MS.saturating_mul(note.text.chars().count() as u64);
-    note.for_ms.unwrap_or(reading.max(LEAST_MS))
+    lasts(note)
 }
 
 /// All captions of a session, in order. Each ends at the latest with the next. `stretch` makes them longer, for a
@@ -81,7 +77,7 @@ pub fn caption(buf: &mut Buffer, area: Rect, text: &str, theme: &Theme) {
 }
 
 /// Clears a place, halves of wide glyphs beside it too, and frames it.
-fn window(buf: &mut Buffer, place: Rect, theme: &Theme) -> Rect {
+pub fn window(buf: &mut Buffer, place: Rect, theme: &Theme) -> Rect {
     for y in place.top()..place.bottom() {
         if place.x > buf.area.x && buf[(place.x - 1, y)].symbol().cell_width() > 1 {
             buf[(place.x - 1, y)].set_symbol(" ");

@@ -12,7 +12,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 /// How a replay begins.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +31,16 @@ pub struct PlayOptions {
     pub full: bool,
 }
 
+/// Lines that are indexed between two looks at whether it is still wanted.
+const STRETCH: usize = 2000;
+/// How often the index is handed over while it grows.
+const HAND_OVER: Duration = Duration::from_millis(400);
+
 /// A replay on the screen.
 pub struct Front {
     pub player: Player,
+    /// What threads remember of the sessions, for quick jumps: a session's number and its track.
+    known: Receiver<(usize, Track)>,
     /// Nothing lies behind it: leaving it ends the program.
     pub alone: bool,
 }
@@ -59,7 +67,11 @@ impl Front {
             player.jump(at).map_err(crate::Error::usage)?;
         }
         player.clock.playing = !options.paused;
-        Ok(Self { player, alone })
+        let (sender, known) = channel();
+        for (i, lane) in player.lanes.iter().enumerate() {
+            index(i, lane.track.clone(), sender.clone());
+        }
+        Ok(Self { player, known, alone })
     }
 
     /// Size of the picture of the session that the keys mean.
@@ -84,6 +96,9 @@ impl Front {
 
     /// Time passes.
     pub fn tick(&mut self, size: (u16, u16), now: Duration) {
+        while let Ok((i, track)) = self.known.try_recv() {
+            self.player.lanes[i].track.learn(&track);
+        }
         let picture = self.picture(size);
         self.player.tick((picture.width, picture.height), now);
     }
@@ -98,6 +113,26 @@ impl Front {
             Err(e) => self.player.say(e.to_string(), now),
         }
     }
+}
+
+/// Goes through a session on a thread of its own, so that jumps are quick wherever they lead. It ends when nobody
+/// listens any more.
+fn index(lane: usize, mut track: Track, to: Sender<(usize, Track)>) {
+    std::thread::spawn(move || {
+        let mut handed = Instant::now();
+        loop {
+            let more = track.index_some(STRETCH);
+            if (!more || handed.elapsed() >= HAND_OVER) && to.send((lane, track.clone())).is_err() {
+                return;
+            }
+            if !more {
+                return;
+            }
+            if handed.elapsed() >= HAND_OVER {
+                handed = Instant::now();
+            }
+        }
+    });
 }
 
 fn write_note(file: &SessionFile, t: u64, note: &Note) -> Result<PathBuf> {

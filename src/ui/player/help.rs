@@ -1,14 +1,12 @@
 //! The player's help.
 
-use super::caption::clear;
 use crate::app::replay::player::{KEYS, Player};
 use crate::app::text::rows;
+use crate::ui::film::caption::window;
 use crate::ui::text::{ellipsize, harmless, put, width};
 use crate::ui::theme::Theme;
-use crate::ui::view::border;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
 
 /// What the explorer's own keys do in a replay.
 const REST: &str = "Every other key looks around: layers, panes, items, :commands. It leaves the recorded path, and what was \
@@ -49,9 +47,7 @@ pub fn render(buf: &mut Buffer, area: Rect, player: &Player, theme: &Theme) {
         width: box_width.min(area.width),
         height,
     };
-    clear(buf, place);
-    buf.set_style(place, theme.raised());
-    border(theme).border_style(theme.accent()).render(place, buf);
+    window(buf, place, theme);
     let name = format!(" Replay · {} ", super::bar::title(player.lane().file()));
     let name = ellipsize(&name, usize::from(place.width.saturating_sub(4)), theme.glyphs.ascii);
     put(buf, place, place.x + 2, place.y, &name, theme.accent());

@@ -1,7 +1,6 @@
 //! A replay on the screen: the explorer's own panes, a time line below them, captions over them.
 
 mod bar;
-pub mod caption;
 mod front;
 mod help;
 pub mod screen;

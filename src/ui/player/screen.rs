@@ -1,8 +1,9 @@
 //! The whole screen of a replay.
 
-use super::{bar, caption, help};
+use super::{bar, help};
 use crate::app::replay::player::Player;
 use crate::app::replay::track;
+use crate::ui::film::caption;
 use crate::ui::text::{ellipsize, put};
 use crate::ui::theme::Theme;
 use crate::ui::view;
