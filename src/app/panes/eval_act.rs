@@ -309,6 +309,10 @@ impl Pane for EvalPane {
         self.refresh(cx.now);
     }
 
+    fn due(&self, now: Duration) -> bool {
+        self.dirty && now >= self.summarised + PAUSE
+    }
+
     fn animating(&self) -> bool {
         self.dirty
     }

@@ -394,6 +394,10 @@ impl Pane for PcaPane {
         self.tick(cx.now);
     }
 
+    fn due(&self, now: Duration) -> bool {
+        self.playing.is_some_and(|next| now >= next)
+    }
+
     fn animating(&self) -> bool {
         self.playing.is_some() || self.running.is_some()
     }

@@ -289,6 +289,10 @@ impl Pane for TrainingPane {
         }
     }
 
+    fn due(&self, now: Duration) -> bool {
+        self.form.changed.is_some_and(|at| now >= at + DEBOUNCE) || self.watch.due(now)
+    }
+
     fn animating(&self) -> bool {
         self.form.changed.is_some() || self.watch.animating()
     }

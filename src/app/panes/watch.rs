@@ -402,6 +402,10 @@ impl Pane for WatchState {
         }
     }
 
+    fn due(&self, now: Duration) -> bool {
+        self.playing.is_some_and(|next| now >= next)
+    }
+
     fn animating(&self) -> bool {
         self.playing.is_some()
     }
