@@ -155,3 +155,7 @@ impl App {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;
