@@ -198,6 +198,13 @@ pub static KEYS: &[Binding] = &[
     row(&["d"], A::ToggleDifference, "difference", "Base beside aligned, or their difference", LENS),
     row(&["v"], A::NextMeasure, "columns", "Next set of columns: all, curves, tokens", LENS),
     row(&["r"], A::NextRun, "run", "Next run: base or an adapter", LENS),
+    row(
+        &["c"],
+        A::ToggleCurve,
+        "",
+        "Mean curves over all items of the task and language, or the layers",
+        LENS,
+    ),
     // Grid
     row(&["enter"], A::Open, "top tokens", "Open a cell: its top tokens and sub-layers", GRID),
     row(&["r"], A::NextRun, "run", "Next run: base or an adapter", GRID),

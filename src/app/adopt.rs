@@ -1,15 +1,20 @@
 //! Questions that the app has not asked itself: those of a recording made by a command, or of an import.
 
+use super::model::Stage;
 use super::panes::lens::DETAIL_TOP;
 use super::panes::query::Source;
 use super::*;
-use crate::engine::protocol::{JobId, RunId};
+use crate::engine::protocol::{CurvesRequest, JobId, RunId};
 
 impl App {
     /// Takes a question over as if it had been asked here: its answers are expected, and its pane comes on screen.
     /// From then on the app asks nothing itself: nobody would answer.
     pub(super) fn adopt(&mut self, command: Command, effects: &mut Vec<Effect>) {
         self.shared.told = true;
+        if matches!(self.model.stage, Stage::Looking { .. }) {
+            // Nobody looks for what the session was started with.
+            self.model.stage = Stage::Idle;
+        }
         match command {
             Command::LoadModel { job, model, .. } => {
                 self.jobs.adopt(job);
@@ -71,11 +76,9 @@ impl App {
                 }
                 self.training.watch.expect(watch.as_ref(), &self.shared);
             }
-            Command::Curves { .. }
-            | Command::Pull { .. }
-            | Command::TrainPlan { .. }
-            | Command::Cancel { .. }
-            | Command::Shutdown => {}
+            Command::Curves { job, request } => self.adopt_curves(job, request, effects),
+            Command::Pull { .. } | Command::TrainPlan { .. } | Command::Cancel { .. } | Command::Shutdown => {
+            }
         }
     }
 
@@ -89,6 +92,21 @@ impl App {
             let visible = self.is_visible(pane);
             self.with_pane(pane, effects, |p, cx| p.on_query(visible, cx));
         }
+        self.show(PaneId::Lens, effects);
+    }
+
+    fn adopt_curves(&mut self, job: JobId, request: CurvesRequest, effects: &mut Vec<Effect>) {
+        self.jobs.adopt(job);
+        self.show_runs(&request.runs);
+        let (shared, asked) = (&mut self.shared, &request);
+        (shared.task, shared.lang) = (asked.task.clone(), asked.lang.clone());
+        shared.style = asked.style;
+        self.load_items();
+        if let Some(first) = request.items.first() {
+            self.take_query(first.query.clone());
+        }
+        let cx = Cx { shared: &self.shared, now: self.now, jobs: &mut self.jobs, effects };
+        self.lens.means.adopt(job, &request, &cx);
         self.show(PaneId::Lens, effects);
     }
 
@@ -137,3 +155,7 @@ impl App {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;

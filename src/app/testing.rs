@@ -190,10 +190,8 @@ impl Bench {
             ],
             Command::Cancel { job } => vec![Event::Cancelled { job: *job }],
             // The engine never gives a dropped adapter's number to another.
-            Command::Pca { .. }
-            | Command::Curves { .. }
-            | Command::DropAdapter { .. }
-            | Command::Shutdown => Vec::new(),
+            Command::Pca { .. } | Command::DropAdapter { .. } | Command::Shutdown => Vec::new(),
+            Command::Curves { job, request } => curves_events(*job, request),
             Command::TrainPlan { .. }
             | Command::Train { .. }
             | Command::TrainControl { .. }
@@ -348,6 +346,37 @@ fn column(query: &Query, position: usize) -> Vec<GridCell> {
             GridCell { token: l.top[position % 4].clone(), entropy_bits: l.entropy_bits }
         })
         .collect()
+}
+
+/// Made-up curves: those of the lens, some items a little higher than others.
+pub fn curves_events(job: JobId, request: &CurvesRequest) -> Vec<Event> {
+    let n = request.items.len();
+    let item = |run: &RunId, i: usize| {
+        let of = &request.items[i];
+        let points = (0..=LAYERS).filter_map(|k| {
+            let l = layer(k, *run, &of.query, true);
+            let scale = 0.7 + 0.6 * ((i * 7) % n) as f32 / n as f32;
+            let c = l.curves?;
+            let curves = Curves {
+                en: c.en * scale,
+                target: (c.target * scale).min(1.0),
+                all_possible_latent: c.all_possible_latent * scale,
+                all_possible_out: (c.all_possible_out * scale).min(1.0),
+            };
+            Some(CurvesPoint { layer: k, curves, entropy_bits: l.entropy_bits * scale })
+        });
+        CurvesItem { index: of.index, gold: of.gold.clone(), layers: points.collect() }
+    };
+    let run = |run: &RunId| CurvesRun { run: *run, items: (0..n).map(|i| item(run, i)).collect() };
+    let runs = request.runs.iter().map(run).collect();
+    let answer = CurvesAnswer { n, runs, elapsed_ms: 900.0, ..CurvesAnswer::default() };
+    let (done, total) = (8, (n * request.runs.len()) as u64);
+    let (stage, unit) = ("items".to_owned(), "items".to_owned());
+    let CurvesRequest { task, lang, style, .. } = request.clone();
+    vec![
+        Event::Progress { job, stage, done, total, unit },
+        Event::CurvesReady { job, task, lang, style, answer },
+    ]
 }
 
 /// Made-up answers: the second run is right a little more often than the first.

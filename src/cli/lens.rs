@@ -99,6 +99,7 @@ fn follow_items(args: &Lens, prompts: &Prompts, mut console: Console, tape: &Tap
     let cancel = console.cancel.clone();
     let mut answers = Vec::new();
     for (lang, items) in &prompts.langs {
+        tape.mark(lang);
         tape.ask(|job| {
             let (task, lang, style) = (prompts.task.clone(), lang.clone(), args.items.style);
             let request = CurvesRequest { task, lang, style, items: items.clone(), runs: runs.clone() };

@@ -110,16 +110,7 @@ impl Taping {
         if !self.is_on() {
             return Ok(());
         }
-        let info = engine.info();
-        let model = ModelStamp {
-            name: info.name.clone(),
-            architecture: info.architecture.clone(),
-            layers: info.layers,
-            hidden: info.hidden,
-            vocabulary: info.vocabulary,
-            dtype: info.dtype.clone(),
-            sha256: engine.weights_hash(None, on)?.unwrap_or_default(),
-        };
+        let model = model_stamp(engine, on)?;
         let mut adapters = Vec::new();
         for (i, adapter) in super::load::adapters(engine).into_iter().enumerate() {
             let sha256 = engine.weights_hash(Some(i), on)?.unwrap_or_default();
@@ -182,6 +173,23 @@ impl Tape {
             self.voice.warn(&format!("{e}; the command goes on without its recording"));
         }
     }
+}
+
+/// What is loaded, with the hash of its files; empty where they have changed since.
+///
+/// # Errors
+/// What hashing says; `on` gets the bytes read and all bytes.
+pub fn model_stamp(engine: &Engine, on: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<ModelStamp> {
+    let info = engine.info();
+    Ok(ModelStamp {
+        name: info.name.clone(),
+        architecture: info.architecture.clone(),
+        layers: info.layers,
+        hidden: info.hidden,
+        vocabulary: info.vocabulary,
+        dtype: info.dtype.clone(),
+        sha256: engine.weights_hash(None, on)?.unwrap_or_default(),
+    })
 }
 
 /// Whether nothing more comes of the event's job.

@@ -39,9 +39,12 @@ pub struct WatchArgs {
         help_heading = "Watch"
     )]
     pub watch_task: String,
+    /// Own items instead of the task's; `{lang}` in the name stands for the language
+    #[arg(long, value_name = "FILE", requires = "watch_every", help_heading = "Watch")]
+    pub watch_items: Option<String>,
     /// Items of each language
     #[arg(long, value_name = "N", default_value = "20", value_parser = values::limit, requires = "watch_every", help_heading = "Watch")]
-    pub watch_items: usize,
+    pub watch_limit: usize,
 }
 
 /// What is watched, by its place in the task.
@@ -56,7 +59,7 @@ pub struct Watched {
 /// # Errors
 /// Usage where nobody would see the frames, or the task or a language is not there.
 pub fn watched(args: &Train, data: &[TrainData]) -> Result<Option<Watched>> {
-    let WatchArgs { watch_every, watch_langs, watch_task, watch_items } = &args.watch;
+    let WatchArgs { watch_every, watch_langs, watch_task, watch_items, watch_limit } = &args.watch;
     let Some(every) = *watch_every else { return Ok(None) };
     if args.record.is_none() && args.progress != Progress::Json {
         return Err(Error::usage(
@@ -64,15 +67,15 @@ pub fn watched(args: &Train, data: &[TrainData]) -> Result<Option<Watched>> {
         ));
     }
     let langs = watch_langs.clone().unwrap_or_else(|| of_data(data));
-    made(watch_task, &langs, *watch_items, every).map(Some)
+    made(watch_task, &langs, (watch_items.as_deref(), *watch_limit), every).map(Some)
 }
 
-/// A watch of a task's first items in some languages.
+/// A watch of a task's items, its own or a file's first so many, in some languages.
 ///
 /// # Errors
 /// As [`prompts::gather`]; Usage for less than two languages.
-pub fn made(task: &str, langs: &str, items: usize, every: u64) -> Result<Watched> {
-    let items = Items { style: Style::Same, limit: Some(items), items: None };
+pub fn made(task: &str, langs: &str, (file, most): (Option<&str>, usize), every: u64) -> Result<Watched> {
+    let items = Items { style: Style::Same, limit: Some(most), items: file.map(str::to_owned) };
     let protocol = Protocol::Default;
     let mut prompts = prompts::gather(&Wanted { task, langs: Some(langs), protocol, items: &items })?;
     prompts.make_parallel();
@@ -128,6 +131,7 @@ impl Hooks for Observed<'_> {
 
     fn saved(&mut self, step: u64, path: &Path) {
         self.said.saved(step, path);
+        self.tape.mark(&format!("checkpoint-{step}"));
         self.tape.event(|job| Event::TrainSaved { job, step, path: path.to_owned() });
     }
 
@@ -158,11 +162,11 @@ mod tests {
         let file = |lang: Option<&str>| TrainData::File { lang: lang.map(str::to_owned), path: "x".into() };
         assert_eq!(of_data(&[file(Some("zh")), file(None), file(Some("es"))]), "zh,es,en");
         assert_eq!(of_data(&[file(None)]), LANGS);
-        let watched = made("sentiment", "zh,es,en", 3, 5).unwrap();
+        let watched = made("sentiment", "zh,es,en", (None, 3), 5).unwrap();
         assert_eq!((watched.lang.as_str(), watched.watch.every), ("zh", 5));
         let pca = watched.watch.pca.unwrap();
         assert!(pca.items.iter().all(|(_, items)| items.len() == 3) && pca.items.len() == 3);
         assert_eq!(watched.watch.query.as_ref(), Some(&pca.items[0].1[0].query));
-        assert_eq!(made("sentiment", "zh", 3, 5).err().unwrap().exit_code(), 2);
+        assert_eq!(made("sentiment", "zh", (None, 3), 5).err().unwrap().exit_code(), 2);
     }
 }

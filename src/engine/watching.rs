@@ -2,9 +2,13 @@
 
 use super::control::Cancel;
 use super::core::{Engine, Progress};
+use super::fingerprint::adapter_hash;
 use super::protocol::{TrainFrame, Watch};
 use crate::error::{Error, Result};
+use crate::model::adapter::Adapter;
 use crate::train::lora::LoraParams;
+use std::path::Path;
+use std::sync::Arc;
 
 /// What a run is watched for.
 #[derive(Clone, Debug, Default)]
@@ -67,5 +71,26 @@ impl Watching {
             }
         }
         Ok(None)
+    }
+}
+
+impl Engine {
+    /// A frame of the base, or with the adapter in a directory, which is not loaded beyond that; and the adapter's rank
+    /// and hash.
+    ///
+    /// # Errors
+    /// As `Adapter::load`, [`Engine::lens`] and [`Engine::pca`].
+    pub fn checkpoint_frame(
+        &self,
+        watch: &Watch,
+        step: u64,
+        dir: Option<&Path>,
+        cancel: &Cancel,
+    ) -> Result<(TrainFrame, Option<(usize, String)>)> {
+        let adapter = dir.map(|dir| Adapter::load(dir, &self.decoder).map(Arc::new)).transpose()?;
+        let named = |a: &Arc<Adapter>| Ok((a.rank, adapter_hash(a, self.decoder.blocks.len())?));
+        let stamp = adapter.as_ref().map(named).transpose()?;
+        let frame = self.frame(watch, step, adapter, cancel, &mut |_, _, _, _| {})?;
+        Ok((frame, stamp))
     }
 }

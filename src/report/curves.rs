@@ -2,12 +2,13 @@
 
 use super::json::{self, Head, Ordered};
 use super::plot;
-use super::stats::{Mean, mean_ci};
 use super::table::{Align, Table};
 use super::text::{probability, token};
 use super::{Report, Source};
-use crate::engine::protocol::{CurvesAnswer, CurvesItem, CurvesPoint, CurvesRun, Protocol, Style, TokenSets};
+use crate::engine::protocol::{CurvesAnswer, CurvesItem, CurvesRun, Protocol, Style, TokenSets};
 use crate::error::Result;
+use crate::eval::means::Mean;
+pub use crate::eval::means::{LayerMeans, means};
 use serde::Serialize;
 
 /// Name and reading of the four curves, in the order they are written everywhere.
@@ -31,42 +32,6 @@ pub struct CurvesReport<'a> {
 pub struct Section<'a> {
     pub lang: &'a str,
     pub answer: &'a CurvesAnswer,
-}
-
-/// Means over the items at one layer.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct LayerMeans {
-    pub layer: usize,
-    pub en: Mean,
-    pub target: Mean,
-    pub all_possible_latent: Mean,
-    pub all_possible_out: Mean,
-    pub entropy_bits: Mean,
-}
-
-impl LayerMeans {
-    /// The four curves in the order of [`CURVES`].
-    pub fn curves(&self) -> [Mean; 4] {
-        [self.en, self.target, self.all_possible_latent, self.all_possible_out]
-    }
-}
-
-/// Means and bands of every layer of a run. Items have the same layers (the engine's promise).
-pub fn means(run: &CurvesRun) -> Vec<LayerMeans> {
-    let layers = run.items.first().map_or(0, |i| i.layers.len());
-    let over = |k: usize, f: fn(&CurvesPoint) -> f32| {
-        mean_ci(run.items.iter().filter_map(move |i| i.layers.get(k)).map(f))
-    };
-    (0..layers)
-        .map(|k| LayerMeans {
-            layer: run.items[0].layers[k].layer,
-            en: over(k, |p| p.curves.en),
-            target: over(k, |p| p.curves.target),
-            all_possible_latent: over(k, |p| p.curves.all_possible_latent),
-            all_possible_out: over(k, |p| p.curves.all_possible_out),
-            entropy_bits: over(k, |p| p.entropy_bits),
-        })
-        .collect()
 }
 
 /// `english`, `same` or `agnostic`.

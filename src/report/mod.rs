@@ -13,7 +13,6 @@ pub mod measures;
 pub mod output;
 pub mod pca;
 pub mod plot;
-pub mod stats;
 pub mod table;
 pub mod text;
 

@@ -100,6 +100,12 @@ impl GridPane {
         !self.known
     }
 
+    /// True where a recording made without the explorer holds no cell of the query, and none is on its way.
+    pub fn is_untold(&self, shared: &Shared) -> bool {
+        let none = self.grids.last().is_none_or(|g| g.columns.iter().all(Option::is_none));
+        shared.told && none && self.pending.is_none()
+    }
+
     /// The cell of a layer and a position, where it has arrived.
     pub fn cell(&self, layer: usize, position: usize) -> Option<&GridCell> {
         self.grids.last()?.columns.get(position)?.as_ref()?.get(layer)

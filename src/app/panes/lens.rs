@@ -1,5 +1,6 @@
 //! The logit lens: layers as they arrive, base beside adapters, one layer opened.
 
+use super::lens_means::MeanCurves;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::app::{Action, layout};
 use crate::engine::protocol::*;
@@ -64,6 +65,8 @@ pub struct LensPane {
     pub detail: Option<Detail>,
     pub elapsed_ms: Option<f64>,
     pub reused_tokens: usize,
+    /// Means over all items, in the table's place.
+    pub means: MeanCurves,
 }
 
 impl LensPane {
@@ -235,6 +238,9 @@ impl Pane for LensPane {
     fn on_action(&mut self, action: Action, cx: &mut Cx) -> bool {
         let last = self.count(cx.shared).saturating_sub(1);
         match action {
+            Action::ToggleCurve => self.means.toggle(cx),
+            Action::Open if self.means.shown => self.means.compute(cx),
+            Action::ToggleDifference | Action::NextMeasure if self.means.shown => return false,
             Action::Up => self.step(1, cx),
             Action::Down => self.step(-1, cx),
             Action::HalfUp | Action::PageUp => self.step(6, cx),
@@ -264,6 +270,7 @@ impl Pane for LensPane {
     }
 
     fn on_event(&mut self, event: &Event, cx: &mut Cx) {
+        self.means.on_event(event, cx);
         match event {
             Event::LensStarted { job, reused_tokens, .. } if Some(*job) == self.job => {
                 self.reused_tokens = *reused_tokens;
@@ -312,7 +319,7 @@ impl Pane for LensPane {
         match mouse.kind {
             MouseKind::WheelUp => self.step(1, cx),
             MouseKind::WheelDown => self.step(-1, cx),
-            MouseKind::Click => {
+            MouseKind::Click if !self.means.shown => {
                 if let Some(layer) = self.layer_at(mouse, cx.shared) {
                     self.select(layer, cx);
                 }
@@ -323,19 +330,23 @@ impl Pane for LensPane {
     }
 
     fn animating(&self) -> bool {
-        self.job.is_some()
+        self.job.is_some() || self.means.running.is_some()
     }
 
     fn back(&mut self) -> bool {
-        self.detail.take().is_some() || std::mem::take(&mut self.difference)
+        let open = std::mem::take(&mut self.means.shown) || self.detail.take().is_some();
+        open || std::mem::take(&mut self.difference)
     }
 
     fn job(&self) -> Option<JobId> {
-        self.job
+        self.job.or(self.means.running.as_ref().map(|r| r.job))
     }
 
     fn copy_text(&self, shared: &Shared) -> Option<String> {
         let layer = self.layer(shared);
+        if self.means.shown {
+            return self.means.copy_text(layer, shared);
+        }
         let lines = self.runs.iter().filter_map(|(run, rows)| {
             let (l, _) = rows.layer(layer)?;
             let top: Vec<String> = l.top.iter().map(|t| format!("{} {:.4}", t.text, t.p)).collect();
@@ -346,6 +357,9 @@ impl Pane for LensPane {
     }
 
     fn export(&self, shared: &Shared) -> Option<serde_json::Value> {
+        if self.means.shown {
+            return self.means.export(shared);
+        }
         let runs: Vec<_> = self
             .runs
             .iter()

@@ -10,6 +10,7 @@ pub mod fixtures;
 pub mod grid;
 pub mod languages;
 pub mod lens;
+pub mod lens_means;
 pub mod pca;
 pub mod query;
 pub mod speed;

@@ -184,18 +184,19 @@ impl Run {
             self.first = (self.first.0 + step.loss, self.first.1 + 1);
         }
         self.step = Some(*step);
+        let known = |x: f64| Some(x).filter(|x| x.is_finite());
         LogRecord {
             step: Some(step.step as f64),
             total_steps: self.total().map(|t| t as f64),
             loss: Some(step.loss),
-            lr: Some(step.lr),
-            grad_norm: Some(step.grad_norm),
-            epoch: Some(step.epoch),
+            lr: known(step.lr),
+            grad_norm: known(step.grad_norm),
+            epoch: known(step.epoch),
             percentage: self.done().map(|d| 100.0 * d),
-            elapsed_s: Some(step.elapsed_s),
-            remaining_s: Some(step.remaining_s),
-            throughput: Some(step.tokens_per_s),
-            total_tokens: Some(step.total_tokens as f64),
+            elapsed_s: known(step.elapsed_s),
+            remaining_s: known(step.remaining_s),
+            throughput: known(step.tokens_per_s),
+            total_tokens: Some(step.total_tokens as f64).filter(|n| *n > 0.0),
             ..LogRecord::default()
         }
     }

@@ -5,6 +5,7 @@ mod export;
 mod list;
 mod make;
 mod play;
+mod import;
 
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -28,6 +29,8 @@ enum Command {
     Make(Box<make::MakeArgs>),
     /// Turn a session into an asciicast, pictures, an animation, a transcript or tables
     Export(export::Export),
+    /// Make a session of a training run's log and checkpoints
+    Import(import::Import),
 }
 
 /// Runs the command.
@@ -41,5 +44,6 @@ pub fn run(args: &Sessions) -> Result<()> {
         Command::Check(args) => check::run(args),
         Command::Make(args) => make::run(args),
         Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
     }
 }

@@ -172,7 +172,7 @@ pub struct TrainPlan {
     pub settings: TrainSettings,
 }
 
-/// One optimiser step.
+/// One optimiser step; what an imported run did not note is NaN, or 0 where it is a count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainStep {
     /// Steps done, from 1.
@@ -241,7 +241,9 @@ pub struct TrainOutcome {
     pub eval_loss: Option<f64>,
     /// Step of the best validation loss, and that loss.
     pub best: Option<(u64, f64)>,
+    #[serde(deserialize_with = "gap")]
     pub elapsed_s: f64,
+    #[serde(deserialize_with = "gap")]
     pub tokens_per_s: f64,
     pub peak_memory_bytes: u64,
 }

@@ -50,7 +50,7 @@ fn title_of(pane: &GridPane, shared: &Shared, now: Duration, separator: &str) ->
 
 /// Draws the pane from its state alone.
 fn draw(buf: &mut Buffer, area: Rect, pane: &GridPane, shared: &Shared, focused: bool, theme: &Theme) {
-    if pane.positions() == 0 {
+    if pane.positions() == 0 || pane.is_untold(shared) {
         return empty(buf, area, pane, shared, theme);
     }
     let detail = Rect { height: pane.detail_height(area.height), ..area };
@@ -87,6 +87,10 @@ fn empty(buf: &mut Buffer, area: Rect, pane: &GridPane, shared: &Shared, theme: 
                 "Press m to choose one: its top token at every position and layer appears here.".into(),
                 theme.dim(),
             ),
+        ],
+        (None, Some(_)) if shared.told => vec![
+            ("This recording holds no grid.".into(), theme.strong()),
+            ("The command that made it did not ask for one.".into(), theme.dim()),
         ],
         (None, Some(_)) => vec![
             ("Waiting for a query.".into(), theme.strong()),

@@ -10,7 +10,7 @@
 pub use super::lens_cells::probability;
 use super::lens_cells::{Looks, column_style, curve_value, differences, values};
 use super::lens_columns::{Block, Column, columns};
-use super::{lens_detail, lens_foot};
+use super::{lens_detail, lens_foot, lens_means};
 use crate::app::App;
 use crate::app::panes::lens::{detail_space, visible_layers};
 use crate::engine::protocol::RunId;
@@ -25,6 +25,9 @@ const LAYER_CELLS: u16 = 8;
 
 /// What the frame's title says after the pane's name.
 pub fn title(app: &App) -> String {
+    if app.lens.means.shown {
+        return lens_means::title(app);
+    }
     let sets = &app.shared.sets;
     let words = sets.latent.get(sets.gold).zip(sets.target.get(sets.gold));
     let compared = app.lens.compared(&app.shared);
@@ -47,6 +50,9 @@ pub fn render(buf: &mut Buffer, area: Rect, app: &App, focused: bool, theme: &Th
     let lens = &app.lens;
     if app.shared.model.is_none() {
         return card::render(buf, area, app, theme);
+    }
+    if lens.means.shown {
+        return lens_means::render(buf, area, app, theme);
     }
     if lens.runs.is_empty() {
         let error = lens.error.as_deref().map(text::harmless);

@@ -12,6 +12,7 @@ mod lens_cells;
 mod lens_columns;
 mod lens_detail;
 mod lens_foot;
+mod lens_means;
 pub mod pca;
 mod pca_list;
 mod pca_side;

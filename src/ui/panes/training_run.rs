@@ -81,12 +81,19 @@ fn state(buf: &mut Buffer, row: Rect, app: &App, run: &Run, theme: &Theme) {
     match &run.phase {
         Phase::Ended(Ending::Done(o)) => {
             add("steps", format!("{} of {}", o.steps, o.total_steps), theme.text());
-            add("in", duration(o.elapsed_s), theme.text());
-            add("speed", format!("{} tokens/s", text::number(o.tokens_per_s)), theme.text());
-            add("peak", bytes(o.peak_memory_bytes), theme.text());
+            // An imported run's log may not say all of it.
+            if o.elapsed_s.is_finite() {
+                add("in", duration(o.elapsed_s), theme.text());
+            }
+            if o.tokens_per_s.is_finite() {
+                add("speed", format!("{} tokens/s", text::number(o.tokens_per_s)), theme.text());
+            }
+            if o.peak_memory_bytes > 0 {
+                add("peak", bytes(o.peak_memory_bytes), theme.text());
+            }
         }
         _ => {
-            if let Some(step) = &run.step {
+            if let Some(step) = run.step.filter(|s| s.elapsed_s.is_finite()) {
                 add("elapsed", duration(step.elapsed_s), theme.text());
             }
             if let Some(left) = run.left() {
@@ -107,7 +114,10 @@ fn state(buf: &mut Buffer, row: Rect, app: &App, run: &Run, theme: &Theme) {
 fn progress_row(buf: &mut Buffer, row: Rect, run: &Run, theme: &Theme) {
     let mut says = String::new();
     if let (Some(step), Some(total)) = (&run.step, run.total()) {
-        says = format!("   step {}/{total}   epoch {:.2}", step.step, step.epoch);
+        says = format!("   step {}/{total}", step.step);
+        if step.epoch.is_finite() {
+            says += &format!("   epoch {:.2}", step.epoch);
+        }
     }
     progress(buf, row, run.done(), &says, theme);
 }
@@ -152,8 +162,10 @@ fn end_rows(buf: &mut Buffer, area: Rect, app: &App, run: &Run, ending: &Ending,
     match ending {
         Ending::Done(o) if o.end != TrainEnd::Discarded => {
             line(buf, &result(run, o, theme));
-            let place = (text::harmless(&o.path.display().to_string()), theme.strong());
-            line(buf, &[[("saved in ".into(), theme.dim()), place]]);
+            if !o.path.as_os_str().is_empty() {
+                let place = (text::harmless(&o.path.display().to_string()), theme.strong());
+                line(buf, &[[("saved in ".into(), theme.dim()), place]]);
+            }
         }
         Ending::Failed(message) => {
             let most = usize::from((area.height / 2).clamp(1, 5));

@@ -1,5 +1,6 @@
-//! Means and their bands.
+//! Means over a task's items, and their bands.
 
+use crate::engine::protocol::{CurvesPoint, CurvesRun};
 use serde::Serialize;
 
 /// A mean over items with the half-width of its 95 % band.
@@ -23,6 +24,42 @@ pub fn mean_ci(values: impl Iterator<Item = f32> + Clone) -> Mean {
         (1.96 * variance.sqrt() / (n as f64).sqrt()) as f32
     });
     Mean { mean: mean as f32, ci95 }
+}
+
+/// Means over the items at one layer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LayerMeans {
+    pub layer: usize,
+    pub en: Mean,
+    pub target: Mean,
+    pub all_possible_latent: Mean,
+    pub all_possible_out: Mean,
+    pub entropy_bits: Mean,
+}
+
+impl LayerMeans {
+    /// The four curves in the order in which they are written everywhere.
+    pub fn curves(&self) -> [Mean; 4] {
+        [self.en, self.target, self.all_possible_latent, self.all_possible_out]
+    }
+}
+
+/// Means and bands of every layer of a run. Items have the same layers (the engine's promise).
+pub fn means(run: &CurvesRun) -> Vec<LayerMeans> {
+    let layers = run.items.first().map_or(0, |i| i.layers.len());
+    let over = |k: usize, f: fn(&CurvesPoint) -> f32| {
+        mean_ci(run.items.iter().filter_map(move |i| i.layers.get(k)).map(f))
+    };
+    (0..layers)
+        .map(|k| LayerMeans {
+            layer: run.items[0].layers[k].layer,
+            en: over(k, |p| p.curves.en),
+            target: over(k, |p| p.curves.target),
+            all_possible_latent: over(k, |p| p.curves.all_possible_latent),
+            all_possible_out: over(k, |p| p.curves.all_possible_out),
+            entropy_bits: over(k, |p| p.entropy_bits),
+        })
+        .collect()
 }
 
 #[cfg(test)]
