@@ -13,6 +13,7 @@ pub mod measures;
 pub mod output;
 pub mod pca;
 pub mod plot;
+pub mod recording;
 pub mod table;
 pub mod text;
 

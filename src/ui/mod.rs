@@ -10,7 +10,7 @@ mod log;
 mod overlays;
 pub mod palette;
 pub mod panes;
-mod picture;
+pub mod picture;
 pub mod player;
 mod recording;
 mod runtime;

@@ -2,16 +2,23 @@
 
 use crate::app::ThemeKind;
 use crate::app::bundle::Bundle;
+use crate::app::library::Library;
 use crate::cli::args::Output;
 use crate::cli::console::{self, Console};
 use crate::cli::values;
 use crate::error::{Error, Result};
-use crate::report::Place;
+use crate::report::{Place, recording};
 use crate::session::SessionFile;
-use crate::ui::film::{Film, Options, cast, time};
+use crate::ui::film::raster::Raster;
+use crate::ui::film::transcript::transcript;
+use crate::ui::film::{self, Film, Options, cast, time};
+use crate::ui::picture;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Pixels a picture unit of a PNG: sharp on print and on dense screens.
+const PNG_SCALE: u16 = 2;
 
 #[derive(Args, Debug)]
 pub struct Export {
@@ -61,6 +68,20 @@ pub struct Export {
 enum Form {
     /// asciicast, for asciinema players
     Cast,
+    /// Picture of one moment
+    Svg,
+    /// Picture of one moment
+    Png,
+    /// Animation
+    Gif,
+    /// SVG that moves by itself
+    SvgAnim,
+    /// Transcript of the session or, with --at, the screen as text
+    Txt,
+    /// Every answer of the session
+    Json,
+    /// Every number of the session, one a line
+    Csv,
 }
 
 impl Form {
@@ -68,14 +89,18 @@ impl Form {
     fn extension(self) -> &'static str {
         match self {
             Self::Cast => "cast",
+            Self::Svg | Self::SvgAnim => "svg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::Txt => "txt",
+            Self::Json => "json",
+            Self::Csv => "csv",
         }
     }
 
     /// Whether a terminal can show it.
     fn binary(self) -> bool {
-        match self {
-            Self::Cast => false,
-        }
+        matches!(self, Self::Png | Self::Gif)
     }
 }
 
@@ -117,23 +142,66 @@ pub fn run(args: &Export) -> Result<()> {
     }
 }
 
+/// The file's bytes.
 fn render(args: &Export, form: Form, file: &Arc<SessionFile>, console: &mut Console) -> Result<Vec<u8>> {
     let options = options(args, file)?;
-    let theme = args.theme.unwrap_or_default();
-    let film = || -> Result<Film> {
-        let (library, _) = Bundle::with(None)?;
-        Film::new(file.clone(), Arc::new(library), options.clone())
-    };
+    let library: Arc<dyn Library> = Arc::new(Bundle::with(None)?.0);
+    let title = if file.header.title.is_empty() { &file.name } else { &file.header.title };
+    match form {
+        Form::Svg | Form::Png => {
+            let at = args.at.as_deref().unwrap_or("end");
+            let frame = film::still(file.clone(), library, &options, time::find(at, file)?)?;
+            if form == Form::Svg {
+                return Ok(picture::svg(&frame.picture(), title).into_bytes());
+            }
+            let mut raster = Raster::new(PNG_SCALE);
+            let png = raster.image(&frame.picture())?.png()?;
+            without_font(&raster.missing(), console);
+            Ok(png)
+        }
+        Form::Txt if args.at.is_some() => {
+            let at = time::find(args.at.as_deref().unwrap_or("end"), file)?;
+            Ok(film::text::screen(&film::still(file.clone(), library, &options, at)?.screen).into_bytes())
+        }
+        Form::Txt => Ok(transcript(file, library, &options)?.into_bytes()),
+        Form::Json => Ok(recording::json(file, options.from, options.to)?.into_bytes()),
+        Form::Csv => Ok(recording::csv(file, options.from, options.to)?.into_bytes()),
+        Form::Cast | Form::Gif | Form::SvgAnim => {
+            let mut film = Film::new(file.clone(), library, options)?;
+            moving(args, form, &mut film, title, console)
+        }
+    }
+}
+
+/// The forms that need the whole film.
+fn moving(args: &Export, form: Form, film: &mut Film, title: &str, console: &mut Console) -> Result<Vec<u8>> {
     let mut progress = |film: &Film| {
         let (done, all) = film.progress();
         console.progress("filming", done, all, "lines");
         console.cancel.check()
     };
     match form {
-        Form::Cast => {
-            let version = if args.cast_version == 3 { cast::Version::Three } else { cast::Version::Two };
-            Ok(cast::cast(&mut film()?, version, theme, &mut progress)?.into_bytes())
+        Form::Gif => {
+            let (bytes, missing) = film::gif::gif(film, &mut progress)?;
+            without_font(&missing, console);
+            Ok(bytes)
         }
+        Form::SvgAnim => Ok(film::moving::svg(film, title, &mut progress)?.into_bytes()),
+        _ => {
+            let version = if args.cast_version == 3 { cast::Version::Three } else { cast::Version::Two };
+            Ok(cast::cast(film, version, args.theme.unwrap_or_default(), &mut progress)?.into_bytes())
+        }
+    }
+}
+
+/// Says which characters no font on this machine can draw.
+fn without_font(missing: &[char], console: &mut Console) {
+    if !missing.is_empty() {
+        let shown: String = missing.iter().take(12).collect();
+        console.note(&format!(
+            "no font on this machine draws {shown}: install one (e.g. Noto) and export again, or export --to svg and \
+             open it in a browser"
+        ));
     }
 }
 

@@ -14,6 +14,25 @@ const MOST_PIXELS: f32 = 64e6;
 const BOOK: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSansCondensed.ttf");
 const BOLD: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSansCondensed-Bold.ttf");
 
+const MONO: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSansMono.ttf");
+const MONO_BOLD: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSansMono-Bold.ttf");
+
+/// Where letters beyond the embedded fonts are looked for first, so that a text's letters match each other.
+const FALLBACKS: [&str; 12] = [
+    "Noto Sans Mono",
+    "Noto Sans Thai",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans Symbols",
+    "Noto Sans Symbols 2",
+    "Noto Emoji",
+    "DejaVu Sans",
+    "Droid Sans Fallback",
+    "FreeSans",
+];
+
 /// Embedded fonts first, then the system's for scripts beyond them.
 fn fonts() -> Arc<fontdb::Database> {
     static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
@@ -21,11 +40,55 @@ fn fonts() -> Arc<fontdb::Database> {
         let mut db = fontdb::Database::new();
         db.load_font_data(BOOK.to_vec());
         db.load_font_data(BOLD.to_vec());
+        db.load_font_data(MONO.to_vec());
+        db.load_font_data(MONO_BOLD.to_vec());
+        db.set_monospace_family("DejaVu Sans Mono");
         db.set_sans_serif_family("DejaVu Sans Condensed");
         db.load_system_fonts();
         Arc::new(db)
     };
     FONTS.get_or_init(load).clone()
+}
+
+/// How a screen's text is drawn: monospaced, with other scripts' letters from fonts that are found in the same order
+/// on every machine.
+pub fn screen_options() -> usvg::Options<'static> {
+    let mut options =
+        usvg::Options { font_family: "DejaVu Sans Mono".into(), fontdb: fonts(), ..usvg::Options::default() };
+    options.font_resolver.select_fallback = Box::new(|c, tried, db| {
+        let bold = tried.first().and_then(|id| db.face(*id)).map_or(fontdb::Weight::NORMAL, |f| f.weight);
+        fallback(c, tried, bold, db)
+    });
+    options
+}
+
+/// A face that has the character: of the preferred families, else the first by name, sans serif before the others.
+fn fallback(
+    c: char,
+    tried: &[fontdb::ID],
+    weight: fontdb::Weight,
+    db: &fontdb::Database,
+) -> Option<fontdb::ID> {
+    let has = |id: fontdb::ID| !tried.contains(&id) && glyph_of(db, id, c);
+    for family in FALLBACKS {
+        let query = fontdb::Query { families: &[fontdb::Family::Name(family)], weight, ..Default::default() };
+        if let Some(id) = db.query(&query).filter(|id| has(*id)) {
+            return Some(id);
+        }
+    }
+    let mut faces: Vec<_> = db.faces().filter(|f| f.style == fontdb::Style::Normal).collect();
+    let name = |f: &fontdb::FaceInfo| f.families.first().map_or(String::new(), |f| f.0.clone());
+    faces.sort_by_cached_key(|f| {
+        let name = name(f);
+        (!name.contains("Sans"), f.weight.0.abs_diff(weight.0), name, f.index)
+    });
+    faces.into_iter().map(|f| f.id).find(|id| has(*id))
+}
+
+fn glyph_of(db: &fontdb::Database, id: fontdb::ID, c: char) -> bool {
+    let has =
+        |data: &[u8], index| ttf_parser::Face::parse(data, index).is_ok_and(|f| f.glyph_index(c).is_some());
+    db.with_face_data(id, has).unwrap_or(false)
 }
 
 /// Draws an SVG document at `scale` pixels per unit and encodes it.

@@ -155,7 +155,7 @@ fn colours(theme: ThemeKind) -> Colours {
     let palette = if theme == ThemeKind::Light { &LIGHT } else { &DARK };
     let hex = |rgb: u32| format!("#{rgb:06x}");
     let sixteen = (0..16).map(|i| {
-        let (r, g, b) = crate::ui::picture::indexed(i);
+        let (r, g, b) = crate::ui::picture::colour::indexed(i);
         format!("#{r:02x}{g:02x}{b:02x}")
     });
     Colours { fg: hex(palette.text), bg: hex(palette.ground), palette: sixteen.collect::<Vec<_>>().join(":") }

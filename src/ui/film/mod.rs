@@ -10,7 +10,13 @@
 pub mod ansi;
 pub mod caption;
 pub mod cast;
+pub mod gif;
+pub mod moving;
+pub mod raster;
+mod saying;
+pub mod text;
 pub mod time;
+pub mod transcript;
 
 #[cfg(test)]
 mod testing;
@@ -40,6 +46,12 @@ const USUAL: (u16, u16) = (120, 40);
 
 /// How long the last screen stays at least, in milliseconds.
 const LAST_MS: u64 = 1000;
+
+/// How long an animation's last picture stays before it begins again, in microseconds.
+const END_PAUSE: u64 = 2_000_000;
+
+/// More pictures than this make an animation that nobody can load.
+const MOST_FRAMES: usize = 3000;
 
 /// What is filmed, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,8 +133,8 @@ impl Film {
     /// The size or the stretch makes no sense (usage), or a line before the stretch is damaged.
     pub fn new(file: Arc<SessionFile>, library: Arc<dyn Library>, options: Options) -> Result<Self> {
         let end = file.end();
-        let to = options.to.unwrap_or(end);
-        check(&options, end)?;
+        let to = stretch(&options, end)?;
+        check(&options)?;
         let captions = captions(&file, options.speed.max(1.0));
         let mut markers: Vec<(u64, String)> = file.marks();
         markers.extend(file.notes().into_iter().map(|(t, note)| (t, note.text)));
@@ -297,8 +309,19 @@ pub fn still(file: Arc<SessionFile>, library: Arc<dyn Library>, options: &Option
     film.frame()?.ok_or_else(|| Error::failed("this moment of the session has no picture"))
 }
 
-/// Sizes, times and speeds that make sense.
-fn check(options: &Options, end: u64) -> Result<()> {
+/// Refuses an animation of too many pictures.
+fn too_long(frames: usize) -> Result<()> {
+    if frames > MOST_FRAMES {
+        crate::fail!(
+            "the animation would have more than {MOST_FRAMES} pictures: choose a shorter stretch (--from, --until), a \
+             higher --speed or a lower --fps"
+        );
+    }
+    Ok(())
+}
+
+/// Sizes and speeds that make sense.
+fn check(options: &Options) -> Result<()> {
     if let Some((w, h)) = options.size {
         let (least, most) = (NEEDED, LARGEST);
         if w < least.0 || h < least.1 || w > most.0 || h > most.1 {
@@ -308,6 +331,14 @@ fn check(options: &Options, end: u64) -> Result<()> {
             )));
         }
     }
+    if !(options.speed.is_finite() && options.speed > 0.0) {
+        return Err(Error::Usage(format!("--speed {}: give a number above 0, such as 2", options.speed)));
+    }
+    Ok(())
+}
+
+/// Where the stretch ends, in a session that is `end` milliseconds long.
+fn stretch(options: &Options, end: u64) -> Result<u64> {
     let said = time::said;
     if options.from > end {
         return Err(Error::Usage(format!(
@@ -323,8 +354,5 @@ fn check(options: &Options, end: u64) -> Result<()> {
             said(to)
         )));
     }
-    if !(options.speed.is_finite() && options.speed > 0.0) {
-        return Err(Error::Usage(format!("--speed {}: give a number above 0, such as 2", options.speed)));
-    }
-    Ok(())
+    Ok(options.to.unwrap_or(end))
 }

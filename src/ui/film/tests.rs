@@ -97,6 +97,24 @@ fn an_asciicast_plays_to_the_explorers_own_last_screen() {
 }
 
 #[test]
+fn every_frame_plays_to_its_own_screen() {
+    for lang in ["th", "hi", "ja"] {
+        let (frames, _) = frames(&tour(lang), &Options::default());
+        assert!(frames.len() > 12, "{}", frames.len());
+        let (mut encoder, mut terminal) = (ansi::Encoder::new(), vt100::Parser::new(40, 120, 0));
+        for (i, frame) in frames.iter().enumerate() {
+            let bytes = encoder.encode(&frame.screen, frame.cursor);
+            terminal.process(bytes.as_bytes());
+            same_screen(terminal.screen(), &frame.screen);
+            let cursor = (!terminal.screen().hide_cursor()).then(|| terminal.screen().cursor_position());
+            assert_eq!(cursor, frame.cursor.map(|at| (at.y, at.x)), "frame {i}");
+            // Only what differs is sent: a frame like the one before costs nothing.
+            assert_eq!(encoder.encode(&frame.screen, frame.cursor), "", "frame {i}");
+        }
+    }
+}
+
+#[test]
 fn text_on_which_terminals_disagree_ends_on_its_own_cells() {
     let mut encoder = ansi::Encoder::new();
     let mut terminal = vt100::Parser::new(3, 24, 0);
@@ -195,4 +213,119 @@ fn what_makes_no_sense_is_refused() {
     for speed in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(e(Options { speed, ..d() }).contains("above 0"));
     }
+}
+
+#[test]
+fn a_gif_shows_each_frame_for_its_time() {
+    let file = tour("th");
+    let options = Options { size: Some((80, 24)), fps: 5, ..Options::default() };
+    let (frames, length) = frames(&file, &options);
+    let mut film = Film::new(file, library(), options).unwrap();
+    let (bytes, _) = gif::gif(&mut film, &mut |_| Ok(())).unwrap();
+    let mut reader = ::gif::DecodeOptions::new();
+    reader.set_color_output(::gif::ColorOutput::RGBA);
+    let mut reader = reader.read_info(&bytes[..]).unwrap();
+    let (width, height) = (usize::from(reader.width()), usize::from(reader.height()));
+    let mut canvas = vec![[0_u8; 3]; width * height];
+    let (mut count, mut hundredths, mut raster) = (0, 0_u64, raster::Raster::new(1));
+    while let Some(part) = reader.read_next_frame().unwrap() {
+        for (i, pixel) in part.buffer.chunks_exact(4).enumerate().filter(|(_, p)| p[3] > 0) {
+            let (x, y) = (i % usize::from(part.width), i / usize::from(part.width));
+            canvas[(usize::from(part.top) + y) * width + usize::from(part.left) + x] =
+                [pixel[0], pixel[1], pixel[2]];
+        }
+        let wanted = raster.image(&frames[count].picture()).unwrap();
+        let far = |(a, b): (&[u8; 3], &(u8, u8, u8))| {
+            a[0].abs_diff(b.0).max(a[1].abs_diff(b.1)).max(a[2].abs_diff(b.2))
+        };
+        let worst = canvas.iter().zip(&wanted.pixels).map(far).max().unwrap();
+        assert!(worst <= 48, "frame {count}: a colour is off by {worst}");
+        assert!(hundredths.abs_diff(frames[count].at / 10_000) <= 2, "{hundredths} {}", frames[count].at);
+        hundredths += u64::from(part.delay);
+        count += 1;
+    }
+    assert_eq!(count, frames.len());
+    assert!(hundredths.abs_diff((length + END_PAUSE) / 10_000) <= 2);
+}
+
+#[test]
+fn a_moving_svg_holds_each_row_once() {
+    let file = tour("th");
+    let options = Options { size: Some((80, 24)), ..Options::default() };
+    let (frames, length) = frames(&file, &options);
+    let mut film = Film::new(file.clone(), library(), options.clone()).unwrap();
+    let text = moving::svg(&mut film, "A <tour>", &mut |_| Ok(())).unwrap();
+    assert!(text.contains("<title>A &lt;tour&gt;</title>"));
+    let duration = format!("dur=\"{}.", (length + END_PAUSE) / 1_000_000);
+    assert!(text.contains(&duration), "{duration}");
+    // A picture alone is a share of it that falls with the number of frames.
+    let one = crate::ui::picture::svg(&frames[0].picture(), "t").len();
+    assert!(text.len() < one * frames.len() / 2, "{} {one} {}", text.len(), frames.len());
+    let rows: Vec<&str> = text.split("<g id=").skip(1).map(|g| g.split_once('>').unwrap().1).collect();
+    let distinct: std::collections::HashSet<&&str> = rows.iter().collect();
+    assert_eq!(distinct.len(), rows.len());
+    // Where nothing moves the last screen is seen, as the picture of that moment.
+    let still = resvg::usvg::Tree::from_str(&text, &crate::report::plot::png::screen_options()).unwrap();
+    let last = crate::ui::picture::svg(&frames.last().unwrap().picture(), "t");
+    let last = resvg::usvg::Tree::from_str(&last, &crate::report::plot::png::screen_options()).unwrap();
+    let draw = |tree: &resvg::usvg::Tree| {
+        let (w, h) = (tree.size().width() as u32, tree.size().height() as u32);
+        let mut pixmap = resvg::tiny_skia::Pixmap::new(w, h).unwrap();
+        resvg::render(tree, resvg::tiny_skia::Transform::identity(), &mut pixmap.as_mut());
+        pixmap
+    };
+    let (a, b) = (draw(&still), draw(&last));
+    let off = a.data().iter().zip(b.data()).filter(|(a, b)| a.abs_diff(**b) > 8).count();
+    assert!(off * 1000 < a.data().len(), "{off} of {}", a.data().len());
+}
+
+#[test]
+fn a_transcript_reads_like_what_was_done() {
+    let text = transcript::transcript(&tour("th"), library(), &Options::default()).unwrap();
+    insta::assert_snapshot!(text);
+    assert!(text.lines().all(|l| crate::ui::text::width(l) <= 100));
+    let part = Options { from: 900, to: Some(1500), ..Options::default() };
+    let text = transcript::transcript(&tour("th"), library(), &part).unwrap();
+    assert!(text.contains("what comes out of layer 10?") && text.contains("mark    grid"), "{text}");
+    assert!(!text.contains("is loaded"), "{text}");
+}
+
+#[test]
+fn the_cursor_is_in_pictures() {
+    let file = record("th", |bench| bench.keys("1fHi"), &[]);
+    let frame = still(file.clone(), library(), &Options::default(), file.end()).unwrap();
+    let at = frame.cursor.unwrap();
+    assert!(frame.picture()[at].modifier.contains(Modifier::REVERSED));
+    assert!(!frame.screen[at].modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
+fn dump_tmp() {
+    std::fs::create_dir_all("/tmp/film").unwrap();
+    for lang in ["th", "hi", "zh", "bn"] {
+        let file = tour(lang);
+        let mut text = serde_json::to_string(&file.header).unwrap() + "\n";
+        for e in file.entries() {
+            text += std::str::from_utf8(file.text(e)).unwrap();
+            text += "\n";
+        }
+        std::fs::write(format!("/tmp/film/{lang}.jsonl"), text).unwrap();
+        let start = std::time::Instant::now();
+        let frame = still(file.clone(), library(), &Options::default(), 1700).unwrap();
+        let mut r = raster::Raster::new(2);
+        std::fs::write(format!("/tmp/film/{lang}.png"), r.image(&frame.picture()).unwrap().png().unwrap())
+            .unwrap();
+        eprintln!("png {:?} missing {:?}", start.elapsed(), r.missing());
+        std::fs::write(format!("/tmp/film/{lang}.svg"), crate::ui::picture::svg(&frame.picture(), "t"))
+            .unwrap();
+    }
+    let options = Options { size: Some((100, 30)), ..Options::default() };
+    let start = std::time::Instant::now();
+    let mut film = Film::new(tour("th"), library(), options.clone()).unwrap();
+    std::fs::write("/tmp/film/th.gif", gif::gif(&mut film, &mut |_| Ok(())).unwrap().0).unwrap();
+    eprintln!("gif {:?}", start.elapsed());
+    let mut film = Film::new(tour("th"), library(), options.clone()).unwrap();
+    std::fs::write("/tmp/film/th-anim.svg", moving::svg(&mut film, "t", &mut |_| Ok(())).unwrap()).unwrap();
+    std::fs::write("/tmp/film/th.txt", transcript::transcript(&tour("th"), library(), &options).unwrap())
+        .unwrap();
 }
