@@ -202,3 +202,7 @@ fn header(name: &str, text: &[u8], whole: bool) -> Result<Header> {
     sane::size(width, height).map_err(|e| damaged(&e))?;
     Ok(header)
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

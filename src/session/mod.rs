@@ -12,6 +12,7 @@ pub mod recorder;
 pub mod sane;
 mod scan;
 pub mod shipped;
+pub mod thin;
 mod utc;
 
 pub use file::{Entry, Kind, SessionFile};
