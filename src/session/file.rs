@@ -149,7 +149,7 @@ impl SessionFile {
 }
 
 /// Stands for user data that are not looked at.
-struct Unread;
+pub(super) struct Unread;
 
 impl<'de> Deserialize<'de> for Unread {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {

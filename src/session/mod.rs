@@ -14,6 +14,7 @@ mod scan;
 pub mod shipped;
 pub mod thin;
 mod utc;
+pub mod verify;
 
 pub use file::{Entry, Kind, SessionFile};
 pub use header::{AdapterStamp, Header, ModelStamp, SCHEMA, Source, Start, TaskText};
