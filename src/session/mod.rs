@@ -21,3 +21,8 @@ pub use header::{AdapterStamp, Header, ModelStamp, SCHEMA, Source, Start, TaskTe
 pub use line::{Line, Note, Weights, What};
 pub use recorder::{Recorder, Reserved};
 pub use utc::utc;
+
+/// SHA-256 of a task file's text, as it stands in [`Header::tasks`].
+pub fn task_hash(toml: &str) -> String {
+    crate::engine::fingerprint::text_hash(toml)
+}

@@ -39,7 +39,8 @@ struct Frames {
 impl Thinner {
     /// What is written of an event, after what is owed from before: lines in their order.
     pub fn event<'a>(&mut self, t: u64, event: &'a Event) -> Vec<(u64, Cow<'a, Event>)> {
-        let mut out = self.owed(t, ended(event));
+        let same = if let Event::Progress { job, .. } = event { Some(*job) } else { None };
+        let mut out = self.owed(t, ended(event), same);
         if let Event::Progress { job, .. } = event {
             self.progress(t, *job, event, &mut out);
         } else {
@@ -52,7 +53,7 @@ impl Thinner {
 
     /// What is owed before a line of another kind at `t`.
     pub fn other(&mut self, t: u64) -> Vec<(u64, Cow<'static, Event>)> {
-        let out = self.owed(t, None);
+        let out = self.owed(t, None, None);
         self.last = t.max(self.last);
         out
     }
@@ -73,11 +74,11 @@ impl Thinner {
         out.into_iter().map(|(_, event)| (newest, event)).collect()
     }
 
-    /// Progress that was held back long enough, or whose job ends now.
-    fn owed<'a>(&mut self, t: u64, ends: Option<JobId>) -> Vec<(u64, Cow<'a, Event>)> {
+    /// Progress that was held back long enough, or whose job ends now; not that of the job that tells of more.
+    fn owed<'a>(&mut self, t: u64, ends: Option<JobId>, but: Option<JobId>) -> Vec<(u64, Cow<'a, Event>)> {
         let mut out = Vec::new();
         for (job, told) in &mut self.progress {
-            let due = t >= told.t + PROGRESS || ends == Some(*job);
+            let due = (t >= told.t + PROGRESS && but != Some(*job)) || ends == Some(*job);
             let Some((at, event)) = told.held.take_if(|_| due) else { continue };
             // Times do not go back: other lines may have been written since.
             told.t = at.max(self.last);

@@ -1,7 +1,6 @@
 //! `polylens sessions export`: a session as a film, a picture, text or numbers.
 
 use crate::app::ThemeKind;
-use crate::app::bundle::Bundle;
 use crate::cli::args::Output;
 use crate::cli::console::{self, Console};
 use crate::cli::values;
@@ -121,8 +120,8 @@ fn render(args: &Export, form: Form, file: &Arc<SessionFile>, console: &mut Cons
     let options = options(args, file)?;
     let theme = args.theme.unwrap_or_default();
     let film = || -> Result<Film> {
-        let (library, _) = Bundle::with(None)?;
-        Film::new(file.clone(), Arc::new(library), options.clone())
+        let (library, _) = crate::app::replay::library_for(&file.header)?;
+        Film::new(file.clone(), library, options.clone())
     };
     let mut progress = |film: &Film| {
         let (done, all) = film.progress();

@@ -146,6 +146,17 @@ impl Walk<'_> {
                 was.runs.retain(|r| runs.iter().any(|(theirs, _)| *theirs == r.run));
                 self.with(what, line, |c| c.pca(&names, &was, &is))
             }
+            (Command::Curves { request, .. }, Event::CurvesReady { answer, .. }) => {
+                let runs = self.runs(&request.runs);
+                if runs.is_empty() {
+                    return self.missing(what);
+                }
+                let ours: Vec<RunId> = runs.iter().map(|r| r.1).collect();
+                let is = engine.curves(&request.items, &ours, cancel, &mut |_, _, _, _| {})?;
+                let mut was = answer.clone();
+                was.runs.retain(|r| runs.iter().any(|(theirs, _)| *theirs == r.run));
+                self.with(what, line, |c| c.means(&names, &was, &is))
+            }
             (Command::Eval { request, .. }, Event::EvalRecords { records, .. }) => {
                 self.records(line, what, &request.plan, records)
             }

@@ -233,6 +233,7 @@ impl<'a> Walk<'a> {
             Event::GridColumn { job, .. } => ("grid column", *job),
             Event::CellReady { job, .. } => ("cell", *job),
             Event::PcaReady { job, complete: true, .. } => ("pca", *job),
+            Event::CurvesReady { job, .. } => ("curves", *job),
             Event::EvalRecords { job, .. } => ("eval records", *job),
             Event::TrainFrame { job, frame } if frame.step == 0 => ("frame of step 0", *job),
             Event::TrainFrame { .. } => return self.skipped("frames of a training"),
@@ -294,6 +295,7 @@ fn job_of(command: &Command) -> Option<JobId> {
         | Command::Grid { job, .. }
         | Command::Cell { job, .. }
         | Command::Pca { job, .. }
+        | Command::Curves { job, .. }
         | Command::Eval { job, .. }
         | Command::Train { job, .. } => Some(*job),
         _ => None,

@@ -159,6 +159,26 @@ impl Compare<'_> {
         }
     }
 
+    /// The curves of many items.
+    pub fn means(&mut self, name: &dyn Fn(RunId) -> String, was: &CurvesAnswer, is: &CurvesAnswer) {
+        for (a, b) in was.runs.iter().zip(&is.runs) {
+            let run = name(a.run);
+            if !self.same(a.items.len() == b.items.len(), || format!("{run} has other items")) {
+                continue;
+            }
+            for (a, b) in a.items.iter().zip(&b.items) {
+                self.same(a.layers.len() == b.layers.len(), || {
+                    format!("{run}, item {}: layers", a.index + 1)
+                });
+                for (p, q) in a.layers.iter().zip(&b.layers) {
+                    let at = |what: &str| format!("{run}, item {}, layer {}, {what}", a.index + 1, p.layer);
+                    self.curves(&|| at("curve"), &p.curves, &q.curves);
+                    self.value(&|| at("entropy"), f64::from(p.entropy_bits), f64::from(q.entropy_bits));
+                }
+            }
+        }
+    }
+
     /// A whole readout. `name` names the file's runs.
     pub fn lens(&mut self, name: &dyn Fn(RunId) -> String, was: &LensAnswer, is: &LensAnswer) {
         let ids = |a: &LensAnswer| a.tokens.iter().map(|t| t.id).collect::<Vec<_>>();

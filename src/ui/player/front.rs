@@ -54,8 +54,8 @@ impl Front {
         let mut tracks = Vec::new();
         for name in &options.sessions {
             let file = Arc::new(shipped::find(name)?);
-            let (library, _) = crate::app::bundle::Bundle::with(None)?;
-            tracks.push(Track::new(file, Arc::new(library)));
+            let (library, _) = crate::app::replay::library_for(&file.header)?;
+            tracks.push(Track::new(file, library));
         }
         let mut player = Player::new(tracks, theme);
         if let Some(speed) = options.speed {
