@@ -25,16 +25,25 @@ impl Bundle {
     /// # Errors
     /// The task is not there or its file has faults.
     pub fn with(task: Option<&str>) -> Result<(Self, String)> {
-        let mut sources: Vec<Source> = BUNDLED.iter().map(|b| Source::find(b.id)).collect::<Result<_>>()?;
         let chosen = match task {
             Some(name) => Source::find(name)?,
             None => Source::find(BUNDLED[0].id)?,
         };
         let id = chosen.task.id.clone();
-        // A file with a bundled task's id stands in its place.
-        match sources.iter_mut().find(|s| s.task.id == id) {
-            Some(place) => *place = chosen,
-            None => sources.push(chosen),
+        Ok((Self::of(vec![chosen])?, id))
+    }
+
+    /// The bundled tasks and these; one with a bundled task's id stands in its place.
+    ///
+    /// # Errors
+    /// None for what is bundled.
+    pub fn of(own: Vec<Source>) -> Result<Self> {
+        let mut sources: Vec<Source> = BUNDLED.iter().map(|b| Source::find(b.id)).collect::<Result<_>>()?;
+        for task in own {
+            match sources.iter_mut().find(|s| s.task.id == task.task.id) {
+                Some(place) => *place = task,
+                None => sources.push(task),
+            }
         }
         let entries = sources.iter().map(|s| TaskEntry {
             id: s.task.id.clone(),
@@ -48,7 +57,7 @@ impl Bundle {
             script: l.script.to_owned(),
         });
         let (entries, languages) = (entries.collect(), languages.collect());
-        Ok((Self { languages, entries, sources, rows: Mutex::default() }, id))
+        Ok(Self { languages, entries, sources, rows: Mutex::default() })
     }
 
     /// The code of a language as the user named it; the task's first language without a name.

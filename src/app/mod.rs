@@ -24,6 +24,8 @@ pub mod tape;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
+pub mod testing_sessions;
+#[cfg(test)]
 pub mod testing_train;
 #[cfg(test)]
 mod tests;

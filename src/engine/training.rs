@@ -147,6 +147,14 @@ impl Engine {
         params.adapter(&self.decoder).map(Arc::new)
     }
 
+    /// The frame before a run's first step: what a watch asks for, of the base model.
+    ///
+    /// # Errors
+    /// As [`Engine::lens`] and [`Engine::pca`].
+    pub fn base_frame(&self, watch: &Watch, cancel: &Cancel, progress: Progress) -> Result<TrainFrame> {
+        self.frame(watch, 0, None, cancel, progress)
+    }
+
     /// Lens and PCA as a watch asks for them, of the base or of an adapter that is only for now. Adapters are projected
     /// with the base's fit, so that what moves between two frames has moved.
     ///

@@ -149,7 +149,7 @@ impl SessionFile {
 }
 
 /// Stands for user data that are not looked at.
-struct Unread;
+pub(super) struct Unread;
 
 impl<'de> Deserialize<'de> for Unread {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -202,3 +202,7 @@ fn header(name: &str, text: &[u8], whole: bool) -> Result<Header> {
     sane::size(width, height).map_err(|e| damaged(&e))?;
     Ok(header)
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

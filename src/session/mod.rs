@@ -12,10 +12,17 @@ pub mod recorder;
 pub mod sane;
 mod scan;
 pub mod shipped;
+pub mod thin;
 mod utc;
+pub mod verify;
 
 pub use file::{Entry, Kind, SessionFile};
 pub use header::{AdapterStamp, Header, ModelStamp, SCHEMA, Source, Start, TaskText};
 pub use line::{Line, Note, Weights, What};
 pub use recorder::{Recorder, Reserved};
 pub use utc::utc;
+
+/// SHA-256 of a task file's text, as it stands in [`Header::tasks`].
+pub fn task_hash(toml: &str) -> String {
+    crate::engine::fingerprint::text_hash(toml)
+}

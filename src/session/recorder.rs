@@ -1,12 +1,18 @@
 //! Writes a session while it happens: a line at a time, each handed to the system before the next.
 
 use super::header::Header;
-use super::line::Line;
+use super::line::{Line, What};
+use super::thin::Thinner;
+use crate::engine::protocol::Event;
 use crate::error::{Context, Result};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+/// Milliseconds between two moves of the mouse.
+const MOVES: u64 = 33;
 
 /// A session being written.
 #[derive(Debug)]
@@ -17,6 +23,36 @@ pub struct Recorder {
     lines: u64,
     buffer: Vec<u8>,
     hide: Vec<(Vec<u8>, &'static [u8])>,
+    thinner: Thinner,
+    /// When a mouse move was last written, and the one that came too soon after it.
+    moved: Option<u64>,
+    held_move: Option<serde_json::Value>,
+    /// A line could not be written: nothing is tried after that.
+    broken: bool,
+}
+
+/// An event's line, without a copy of the event.
+struct Told<'a>(u64, &'a Event);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("t", &self.0)?;
+        map.serialize_entry("event", self.1)?;
+        map.end()
+    }
+}
+
+/// What the user did, already as data.
+struct Done<'a>(u64, &'a serde_json::Value);
+
+impl Serialize for Done<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("t", &self.0)?;
+        map.serialize_entry("user", self.1)?;
+        map.end()
+    }
 }
 
 impl Recorder {
@@ -51,14 +87,22 @@ impl Recorder {
     /// There is no room for temporary files.
     pub fn journal() -> Result<Self> {
         let file = tempfile::tempfile().context("a temporary file cannot be made")?;
-        Ok(Self {
+        Ok(Self::over(file, "a temporary file".into()))
+    }
+
+    fn over(file: File, path: PathBuf) -> Self {
+        Self {
             file,
-            path: "a temporary file".into(),
+            path,
             bytes: 0,
             lines: 0,
             buffer: Vec::new(),
             hide: hidden(),
-        })
+            thinner: Thinner::default(),
+            moved: None,
+            held_move: None,
+            broken: false,
+        }
     }
 
     /// Writes the lines of a journal.
@@ -66,6 +110,8 @@ impl Recorder {
     /// # Errors
     /// The journal cannot be read, or the disk is full.
     pub fn append(&mut self, journal: &mut Self) -> Result<()> {
+        journal.finish()?;
+        self.thinner = journal.thinner.clone();
         journal.file.rewind().context("what led here cannot be read again")?;
         let copied = std::io::copy(&mut (&mut journal.file).take(journal.bytes), &mut self.file);
         journal.file.seek(SeekFrom::Start(journal.bytes)).context("what led here cannot be read again")?;
@@ -75,12 +121,77 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes a line; it is with the system when this returns, so that a crash loses nothing.
+    /// Writes a line, thinned (see [`super::thin`]); what is written is with the system when this returns, so that a
+    /// crash loses nothing but progress of the last tenth of a second.
     ///
     /// # Errors
     /// The disk is full or gone; what was written before is whole.
     pub fn record<U: Serialize>(&mut self, line: &Line<U>) -> Result<()> {
-        self.write(line)
+        match &line.what {
+            What::Event(event) => {
+                for (t, event) in self.thinner.event(line.t, event) {
+                    self.write(&Told(t, &event))?;
+                }
+                Ok(())
+            }
+            What::User(user) => {
+                self.owed(line.t)?;
+                match serde_json::to_value(user) {
+                    Ok(value) if is_move(&value) => self.mouse_move(line.t, value),
+                    _ => {
+                        self.last_move(line.t)?;
+                        self.write(line)
+                    }
+                }
+            }
+            _ => {
+                self.owed(line.t)?;
+                self.write(line)
+            }
+        }
+    }
+
+    /// Writes what is held back; nothing else is held back after that.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    pub fn finish(&mut self) -> Result<()> {
+        if self.broken {
+            return Ok(());
+        }
+        for (t, event) in self.thinner.end() {
+            self.write(&Told(t, &event))?;
+        }
+        let t = self.thinner.last();
+        self.last_move(t)
+    }
+
+    fn owed(&mut self, t: u64) -> Result<()> {
+        for (t, event) in self.thinner.other(t) {
+            self.write(&Told(t, &event))?;
+        }
+        Ok(())
+    }
+
+    /// A move of the mouse, unless one was written a moment ago: then it waits for what comes next.
+    fn mouse_move(&mut self, t: u64, value: serde_json::Value) -> Result<()> {
+        if self.moved.is_some_and(|last| t < last + MOVES) {
+            self.held_move = Some(value);
+            return Ok(());
+        }
+        (self.moved, self.held_move) = (Some(t), None);
+        self.write(&Done(t, &value))
+    }
+
+    /// Where the mouse rests when something else is done.
+    fn last_move(&mut self, t: u64) -> Result<()> {
+        match self.held_move.take() {
+            Some(value) => {
+                self.moved = Some(t);
+                self.write(&Done(t, &value))
+            }
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, value: &impl Serialize) -> Result<()> {
@@ -92,6 +203,7 @@ impl Recorder {
         self.buffer.push(b'\n');
         if let Err(e) = self.file.write_all(&self.buffer) {
             // Half a line would look like a crash.
+            self.broken = true;
             let _ = self.file.set_len(self.bytes);
             let shown = self.path.display();
             return Err(e)
@@ -132,8 +244,7 @@ impl Reserved {
     /// It cannot be written.
     pub fn begin(mut self, header: &Header) -> Result<Recorder> {
         let Some(file) = self.file.take() else { crate::fail!("the recording was begun before") };
-        let path = self.path.clone();
-        let mut recorder = Recorder { file, path, bytes: 0, lines: 0, buffer: Vec::new(), hide: hidden() };
+        let mut recorder = Recorder::over(file, self.path.clone());
         recorder.write(header)?;
         Ok(recorder)
     }
@@ -146,6 +257,18 @@ impl Drop for Reserved {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a full disk.
+        let _ = self.finish();
+    }
+}
+
+/// Whether the mouse moved, and no more.
+fn is_move(user: &serde_json::Value) -> bool {
+    user.get("mouse").and_then(|m| m.get("kind")).and_then(|k| k.as_str()) == Some("move")
 }
 
 /// Directories whose names are nobody else's business, as they stand in JSON, and what is written for them.

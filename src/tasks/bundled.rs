@@ -94,12 +94,23 @@ impl Source {
                 ids.join(", ")
             )));
         }
-        let task = Task::open(path)?;
+        Ok(Self::of(Task::open(path)?))
+    }
+
+    /// A task from its file's text; `origin` is shown in errors.
+    ///
+    /// # Errors
+    /// As [`Task::parse`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        Task::parse(text, origin).map(Self::of)
+    }
+
+    fn of(task: Task) -> Self {
         let same = |bundled: &&Bundled| {
             bundled.id == task.id && bundled.task().is_ok_and(|t| t.fields == task.fields)
         };
         let bundled = BUNDLED.iter().find(same);
-        Ok(Self { task, bundled })
+        Self { task, bundled }
     }
 
     /// The items in a language: from `--items`, else the bundled ones; at most `limit`.

@@ -5,6 +5,8 @@ pub mod film;
 pub mod frame;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod fuzz_sessions;
 mod input;
 mod log;
 mod overlays;

@@ -227,7 +227,7 @@ impl Runtime {
                     front.annotate(lane, t, note, now);
                 }
             }
-            Wish::App(effect) => self.perform(effect)?,
+            Wish::App(effect) => self.perform(*effect)?,
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Runtime {
     /// Opens a recording in front of the explorer.
     fn play(&mut self, name: String) -> Result<()> {
         let options = PlayOptions { sessions: vec![name], ..PlayOptions::default() };
-        match Front::open(&options, self.app.theme, false) {
+        match Front::open(&options, self.app.theme, false, self.now()) {
             Ok(front) => self.front = Some(front),
             Err(e) => self.take(Msg::Told { level: Level::Error, text: e.to_string() })?,
         }

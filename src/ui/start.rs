@@ -97,7 +97,7 @@ pub fn play(options: &PlayOptions) -> Result<()> {
     need_terminal()?;
     let env = |name: &str| std::env::var(name).ok();
     let theme = options.theme.unwrap_or_else(|| theme_for(env));
-    let front = Front::open(options, theme, true)?;
+    let front = Front::open(options, theme, true, Duration::ZERO)?;
     let (library, task) = Bundle::with(None)?;
     let lang = library.find_language(&task, None)?;
     // Nothing of the live explorer is wanted: what it would ask of the world is left undone.

@@ -60,7 +60,10 @@ impl Frames {
 
     /// Takes a frame in. The base model's begins a scene named `label`; so does one about something else
     /// than the scene that is running.
-    pub fn push(&mut self, frame: TrainFrame, label: &str) {
+    pub fn push(&mut self, mut frame: TrainFrame, label: &str) {
+        if let Some(before) = self.kept.last() {
+            lend_points(&mut frame, &before.frame);
+        }
         let fits = self.scenes.last().is_some_and(|s| match (&s.base, self.kept.last()) {
             (Some(base), _) => !frame.base && same_subject(base, &frame),
             (None, Some(last)) if last.scene + 1 == self.scenes.len() => {
@@ -147,6 +150,20 @@ fn same_subject(a: &TrainFrame, b: &TrainFrame) -> bool {
     lens && pca
 }
 
+/// A recording of many frames has not every frame's points, only its values: those of the frame before stand in.
+fn lend_points(frame: &mut TrainFrame, before: &TrainFrame) {
+    let (Some(now), Some(then)) = (&mut frame.pca, &before.pca) else { return };
+    let bare = now.runs.iter().flat_map(|r| &r.layers).all(|l| l.points.is_empty());
+    if !bare || now.langs != then.langs || now.n != then.n {
+        return;
+    }
+    for (run, old) in now.runs.iter_mut().zip(&then.runs) {
+        for (layer, old) in run.layers.iter_mut().zip(&old.layers).filter(|(a, b)| a.layer == b.layer) {
+            layer.points.clone_from(&old.points);
+        }
+    }
+}
+
 /// Bytes that a frame takes, about.
 fn weight(frame: &TrainFrame) -> usize {
     // An entry of a map keyed by a pair's name, and one of a top list with its short text.
@@ -231,6 +248,28 @@ mod tests {
         assert_eq!(scenes, [0, 1, 2, 2]);
         assert_eq!(frames.scene(1).unwrap().label, "two");
         assert!(frames.scene(2).unwrap().base.is_none());
+    }
+
+    #[test]
+    fn a_frame_without_points_shows_those_before_it() {
+        let layer = |points: &[[f64; 2]]| PcaLayer {
+            points: points.iter().map(|p| ("en".to_owned(), vec![*p])).collect(),
+            ..PcaLayer::default()
+        };
+        let with = |step: u64, points: &[[f64; 2]]| {
+            let run = PcaRun { run: None, layers: vec![layer(points)] };
+            TrainFrame {
+                step,
+                pca: Some(PcaAnswer { runs: vec![run], ..PcaAnswer::default() }),
+                ..frame(step, 1)
+            }
+        };
+        let mut frames = Frames::default();
+        frames.push(with(1, &[[1.0, 2.0]]), "a");
+        frames.push(with(2, &[]), "a");
+        frames.push(with(3, &[[3.0, 4.0]]), "a");
+        let points = |i: usize| frames.all()[i].frame.pca.as_ref().unwrap().runs[0].layers[0].points["en"][0];
+        assert_eq!([points(0), points(1), points(2)], [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]]);
     }
 
     #[test]

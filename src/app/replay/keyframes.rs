@@ -57,7 +57,7 @@ impl Keyframes {
             return;
         }
         self.kept.push(Keyframe { taken, cost, now, app: Arc::new(app.clone()) });
-        if self.kept.len() > self.most {
+        while self.kept.len() > self.most {
             self.interval *= 2;
             let mut at = 0;
             self.kept.retain(|k| {
@@ -78,5 +78,11 @@ impl Keyframes {
     /// Lines before the last place.
     pub fn reach(&self) -> usize {
         self.kept.last().map_or(0, |k| k.taken)
+    }
+
+    /// After how many lines they are.
+    #[cfg(test)]
+    pub fn places(&self) -> Vec<usize> {
+        self.kept.iter().map(|k| k.taken).collect()
     }
 }

@@ -4,6 +4,7 @@ mod clock;
 pub mod input;
 mod keyframes;
 pub mod lane;
+mod library;
 pub mod place;
 pub mod player;
 mod recorded;
@@ -16,6 +17,7 @@ pub mod track;
 
 pub use clock::Clock;
 pub use input::Input;
+pub use library::library_for;
 pub use player::Player;
 pub use track::Track;
 

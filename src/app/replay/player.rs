@@ -53,7 +53,7 @@ pub enum Wish {
         note: Note,
     },
     /// Of the app that is looked at: a copied value, a file.
-    App(Effect),
+    App(Box<Effect>),
 }
 
 /// Sessions being watched.
@@ -217,7 +217,7 @@ impl Player {
     pub fn jump(&mut self, text: &str) -> Result<(), String> {
         match place::parse(text, self.now(), self.end(), &self.marks())? {
             Place::Time(t) => self.seek(t),
-            Place::Line(n) => self.to_line(self.active, n.saturating_sub(1)),
+            Place::Line(n) => self.jump_line(self.active, n.saturating_sub(1)),
         }
         Ok(())
     }
@@ -249,8 +249,8 @@ impl Player {
             Key::Char(' ') if plain => self.toggle(now),
             Key::Char('.') if plain => self.step(true),
             Key::Char(',') if plain => self.step(false),
-            Key::Char('}') if plain => self.to_mark(true, now),
-            Key::Char('{') if plain => self.to_mark(false, now),
+            Key::Char('}') if plain => self.jump_mark(true, now),
+            Key::Char('{') if plain => self.jump_mark(false, now),
             Key::Char('+' | '=') if plain => self.clock.change_speed(1),
             Key::Char('-') if plain => self.clock.change_speed(-1),
             Key::Char('@') if plain => self.asking = Some((Asking::Jump, Editor::new("", false))),
@@ -328,10 +328,10 @@ impl Player {
                 (0..last).rev().find(counts).map_or(0, |i| i + 1)
             }
         };
-        self.to_line(active, target);
+        self.jump_line(active, target);
     }
 
-    fn to_line(&mut self, lane: usize, target: usize) {
+    fn jump_line(&mut self, lane: usize, target: usize) {
         self.lanes[lane].seek_line(target);
         let t = self.lanes[lane].track.now();
         self.clock.at = t as f64;
@@ -342,7 +342,7 @@ impl Player {
         }
     }
 
-    fn to_mark(&mut self, on: bool, now: Duration) {
+    fn jump_mark(&mut self, on: bool, now: Duration) {
         let t = self.now();
         let mut places: Vec<u64> = self
             .lanes
@@ -442,7 +442,7 @@ impl Player {
                 Effect::Quit => wishes.push(Wish::Leave),
                 Effect::Redraw => wishes.push(Wish::Redraw),
                 Effect::Suspend => wishes.push(Wish::Suspend),
-                Effect::Copy(_) | Effect::Save { .. } | Effect::Picture(_) => wishes.push(Wish::App(effect)),
+                Effect::Copy(_) | Effect::Save { .. } | Effect::Picture(_) => wishes.push(Wish::App(Box::new(effect))),
                 Effect::FindModel(_) | Effect::FollowLog(Some(_)) => refused = true,
                 _ => {}
             }

@@ -253,3 +253,7 @@ fn first(header: &Header, library: Arc<dyn Library>) -> App {
     app.update(Msg::Resize { width, height }, Duration::ZERO);
     app
 }
+
+#[cfg(test)]
+#[path = "track_tests.rs"]
+mod tests;

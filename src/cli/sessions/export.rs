@@ -1,8 +1,6 @@
 //! `polylens sessions export`: a session as a film, a picture, text or numbers.
 
 use crate::app::ThemeKind;
-use crate::app::bundle::Bundle;
-use crate::app::library::Library;
 use crate::cli::args::Output;
 use crate::cli::console::{self, Console};
 use crate::cli::values;
@@ -145,7 +143,7 @@ pub fn run(args: &Export) -> Result<()> {
 /// The file's bytes.
 fn render(args: &Export, form: Form, file: &Arc<SessionFile>, console: &mut Console) -> Result<Vec<u8>> {
     let options = options(args, file)?;
-    let library: Arc<dyn Library> = Arc::new(Bundle::with(None)?.0);
+    let (library, _) = crate::app::replay::library_for(&file.header)?;
     let title = if file.header.title.is_empty() { &file.name } else { &file.header.title };
     match form {
         Form::Svg | Form::Png => {

@@ -2,10 +2,11 @@
 
 mod check;
 mod export;
+mod import;
 mod list;
 mod make;
 mod play;
-mod import;
+mod verify;
 
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -25,6 +26,8 @@ enum Command {
     Play(play::Play),
     /// Replay files to their ends; fails on a damaged or foreign one with the line's number
     Check(check::Check),
+    /// Compute a recording's answers anew and report the largest difference
+    Verify(Box<verify::Verify>),
     /// Record a session from a script of keys, without a terminal
     Make(Box<make::MakeArgs>),
     /// Turn a session into an asciicast, pictures, an animation, a transcript or tables
@@ -42,6 +45,7 @@ pub fn run(args: &Sessions) -> Result<()> {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Check(args) => check::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Make(args) => make::run(args),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),

@@ -50,14 +50,18 @@ impl Front {
     ///
     /// # Errors
     /// A file is no session, or the place to begin at is none.
-    pub fn open(options: &PlayOptions, theme: ThemeKind, alone: bool) -> Result<Self> {
-        let mut tracks = Vec::new();
+    pub fn open(options: &PlayOptions, theme: ThemeKind, alone: bool, now: Duration) -> Result<Self> {
+        let (mut tracks, mut notes) = (Vec::new(), Vec::<String>::new());
         for name in &options.sessions {
             let file = Arc::new(shipped::find(name)?);
-            let (library, _) = crate::app::bundle::Bundle::with(None)?;
-            tracks.push(Track::new(file, Arc::new(library)));
+            let (library, said) = crate::app::replay::library_for(&file.header)?;
+            notes.extend(said);
+            tracks.push(Track::new(file, library));
         }
         let mut player = Player::new(tracks, theme);
+        if !notes.is_empty() {
+            player.say(notes.join(" "), now);
+        }
         if let Some(speed) = options.speed {
             player.clock.set_speed(speed);
         }
