@@ -2,10 +2,10 @@
 
 mod check;
 mod export;
+mod import;
 mod list;
 mod make;
 mod play;
-mod import;
 
 use crate::error::Result;
 use clap::{Args, Subcommand};

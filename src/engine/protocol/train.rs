@@ -241,9 +241,9 @@ pub struct TrainOutcome {
     pub eval_loss: Option<f64>,
     /// Step of the best validation loss, and that loss.
     pub best: Option<(u64, f64)>,
-    #[serde(deserialize_with = "gap")]
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub elapsed_s: f64,
-    #[serde(deserialize_with = "gap")]
+    #[serde(deserialize_with = "super::number::or_nan")]
     pub tokens_per_s: f64,
     pub peak_memory_bytes: u64,
 }
