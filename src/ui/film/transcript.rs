@@ -189,6 +189,7 @@ fn did(input: &Input, app: &App) -> Option<Said> {
         Input::Catalogue(Err(why)) => Said::Once(why.clone()),
         Input::Saved(Ok(path)) => Said::Once(format!("written to {}", path.display())),
         Input::Saved(Err(why)) => Said::Once(why.clone()),
+        Input::Told { text, .. } => Said::Once(text.clone()),
         Input::Log { updates: Err(why), .. } => Said::Once(why.clone()),
         Input::Log { .. } => Said::Again("the training log went on".into()),
         Input::Tick | Input::ModelFound { .. } | Input::Catalogue(_) | Input::Completions { .. } => {
