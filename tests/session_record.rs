@@ -4,7 +4,8 @@
 use polylens::app::App;
 use polylens::app::bundle::Bundle;
 use polylens::app::panes::training_run::{Ending, Phase};
-use polylens::app::replay::Track;
+use polylens::app::replay::{Track, What};
+use polylens::engine::protocol::{CurvesAnswer, Event};
 use polylens::session::{SessionFile, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -201,8 +202,48 @@ fn mean_curves_are_replayed() {
         }
     }
     assert_eq!(track.file().marks().into_iter().map(|m| m.1).collect::<Vec<_>>(), ["en", "sw"]);
+    // The explorer's engine gives the same to the question as it stands in the file.
+    let engine = asked_again(&track, 2);
+    assert_eq!(engine, answered(&track));
     // The task is in the file: it replays elsewhere.
     assert_eq!(track.file().header.own_tasks[0].id, "mood");
+}
+
+/// The curves that are recorded.
+fn answered(track: &Track) -> Vec<CurvesAnswer> {
+    let lines =
+        track.file().entries().iter().map(|e| track.file().line::<polylens::app::replay::Input>(e).unwrap());
+    let answers = lines.filter_map(|l| match l.what {
+        What::Event(Event::CurvesReady { answer, .. }) => Some(CurvesAnswer { elapsed_ms: 0.0, ..answer }),
+        _ => None,
+    });
+    answers.collect()
+}
+
+/// Gives a session's questions to the explorer's engine, and waits for so many curves.
+fn asked_again(track: &Track, n: usize) -> Vec<CurvesAnswer> {
+    let (sender, events) = std::sync::mpsc::channel();
+    let handle = polylens::engine::worker::spawn(move |event| _ = sender.send(event));
+    let mut answers = Vec::new();
+    for entry in track.file().entries() {
+        let line = track.file().line::<polylens::app::replay::Input>(entry).unwrap();
+        let What::Ask(command) = line.what else { continue };
+        handle.send(command);
+        // One after the other, as the command did.
+        loop {
+            match events.recv_timeout(std::time::Duration::from_secs(60)).unwrap() {
+                Event::ModelLoaded { .. } | Event::AdapterLoaded { .. } => break,
+                Event::CurvesReady { answer, .. } => {
+                    answers.push(CurvesAnswer { elapsed_ms: 0.0, ..answer });
+                    break;
+                }
+                Event::Failed { message, .. } => panic!("{message}"),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(answers.len(), n);
+    answers
 }
 
 #[test]
@@ -233,9 +274,11 @@ fn a_plane_is_replayed() {
     let own = serde_json::to_value(&answer.runs[1].layers[2]).unwrap();
     let printed = &document["runs"][1]["layers"][2];
     assert!(own["points"]["sw"][3][0].is_f64());
-    for key in ["points", "pearson", "cka"] {
+    for key in ["points", "pearson"] {
         assert_eq!(own[key], printed[key], "{key}");
     }
+    assert_eq!(own["cka"]["de-sw"]["value"], printed["cka"]["de-sw"]);
+    assert!(own["cka"]["de-sw"]["low"].is_f64());
 }
 
 #[test]
@@ -263,11 +306,11 @@ fn an_evaluation_is_replayed() {
         serde_json::to_value(&app.eval.summary.runs[1].languages[0].as_ref().unwrap().accuracy()).unwrap();
     let text = document.to_string();
     assert!(text.contains(&format!("\"accuracy\":{summary}")), "{summary} is not in {text}");
-    assert_eq!((app.eval.fresh, app.eval.kept), (40, 0));
+    assert_eq!((app.eval.fresh, app.eval.kept), (48, 0));
     // Going on with what is kept is recorded as that.
     bed.done(&[&args[..], &["--record", "@kept.jsonl"]].concat());
     let track = bed.replay("kept.jsonl");
-    assert_eq!((track.app().eval.fresh, track.app().eval.kept), (0, 40));
+    assert_eq!((track.app().eval.fresh, track.app().eval.kept), (0, 48));
 }
 
 fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -350,7 +393,7 @@ fn what_stands_in_the_way_is_said_before_anything_is_loaded() {
     assert_eq!(std::fs::read_to_string(bed.path("there")).unwrap(), "mine");
     bed.refused(1, &lens("@no/dir.jsonl"), &["cannot be written"]);
     // Nothing was recorded: nothing stands in the next one's way.
-    bed.refused(1, &lens("@new"), &["/no/such"]);
+    bed.refused(2, &lens("@new"), &["/no/such"]);
     assert!(!bed.path("new").exists());
     bed.refused(2, &["eval", "--shard", "1/2", "--record", "@new"], &["--record"]);
 }
@@ -475,7 +518,7 @@ fn a_run_made_elsewhere_is_imported_and_scrubbed_through() {
     let run = training.run.as_ref().unwrap();
     let Phase::Ended(Ending::Done(outcome)) = &run.phase else { panic!("not ended") };
     assert_eq!((outcome.steps, outcome.loss, outcome.eval_loss), (20, Some(2.0), Some(2.25)));
-    assert_eq!((run.request.settings.rank, run.request.settings.lr), (4, 5e-5));
+    assert_eq!((run.request.settings.rank, run.request.settings.lr), (8, 5e-5));
     assert_eq!(training.live.records, 11);
     let frames = training.watch.run.frames.all();
     assert_eq!(frames.iter().map(|k| k.frame.step).collect::<Vec<_>>(), [10, 20]);

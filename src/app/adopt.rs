@@ -10,7 +10,10 @@ impl App {
     /// Takes a question over as if it had been asked here: its answers are expected, and its pane comes on screen.
     /// From then on the app asks nothing itself: nobody would answer.
     pub(super) fn adopt(&mut self, command: Command, effects: &mut Vec<Effect>) {
-        self.shared.told = true;
+        if !std::mem::replace(&mut self.shared.told, true) {
+            // What the start complained about (a task that is not here) is none of the recording's.
+            (self.messages, self.query.error) = (Messages::default(), None);
+        }
         if matches!(self.model.stage, Stage::Looking { .. }) {
             // Nobody looks for what the session was started with.
             self.model.stage = Stage::Idle;

@@ -266,7 +266,10 @@ impl App {
             Ok(items) => self.shared.items = items,
             Err(message) => {
                 self.shared.items.clear();
-                self.messages.error(message);
+                // A recording's task may be one that is not here: what was asked of it is in the file.
+                if !self.shared.told {
+                    self.messages.error(message);
+                }
             }
         }
         self.shared.item = self.shared.item.min(self.shared.items.len().saturating_sub(1));
@@ -274,6 +277,9 @@ impl App {
 
     /// Composes the query and asks the engine; a running question is superseded.
     pub(super) fn requery(&mut self, effects: &mut Vec<Effect>) {
+        if self.shared.told {
+            return;
+        }
         match self.query.compose(&self.shared) {
             Ok(query) => {
                 self.shared.query = query;
@@ -285,7 +291,7 @@ impl App {
             }
         }
         let blank = self.query.source == Source::Free && self.shared.query.text.is_empty();
-        if self.shared.model.is_none() || blank || self.shared.told {
+        if self.shared.model.is_none() || blank {
             return;
         }
         self.with_pane(PaneId::Lens, effects, |p, cx| p.on_query(true, cx));

@@ -136,7 +136,9 @@ impl Handle {
                 }
                 if kind == Kind::Load {
                     // They would hold the old model's memory to their end. A run writes a checkpoint before it ends.
-                    self.cancel_where(|_, k| matches!(k, Kind::Eval | Kind::Train | Kind::TrainPlan));
+                    self.cancel_where(|_, k| {
+                        matches!(k, Kind::Eval | Kind::Curves | Kind::Train | Kind::TrainPlan)
+                    });
                 }
                 if kind == Kind::Lens {
                     // Pieces of another query's grid are of no use any more.

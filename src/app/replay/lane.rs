@@ -88,6 +88,8 @@ impl Lane {
         if app.size != size {
             app = super::track::view(&app, size, now);
         }
+        // Beside the path the viewer asks, and the recording answers where it can.
+        app.shared.told = false;
         let now = now.max(app.now);
         let msg = match input {
             LookInput::Key(key) => Msg::Key(key),

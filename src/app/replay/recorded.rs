@@ -44,6 +44,7 @@ fn plain(command: &Command) -> Option<(JobId, Command)> {
         Command::Lens { job, .. }
         | Command::Grid { job, .. }
         | Command::Cell { job, .. }
+        | Command::Curves { job, .. }
         | Command::Pca { job, .. }
         | Command::Eval { job, .. } => job,
         _ => return None,
@@ -66,6 +67,7 @@ fn collect(file: &SessionFile, i: usize, theirs: JobId, job: JobId) -> (Vec<Even
             event,
             Event::LensDone { .. }
                 | Event::CellReady { .. }
+                | Event::CurvesReady { .. }
                 | Event::PcaReady { complete: true, .. }
                 | Event::EvalDone { .. }
         );

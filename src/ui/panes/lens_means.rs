@@ -97,6 +97,7 @@ fn state(app: &App, theme: &Theme) -> (String, Style) {
             ),
             theme.warn(),
         ),
+        None if app.shared.told => ("This recording holds no mean curves.".into(), theme.dim()),
         None => (format!("Enter reads all items of {} {}", now.task, now.lang), theme.dim()),
     }
 }
