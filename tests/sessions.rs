@@ -170,3 +170,32 @@ fn check_names_the_line_of_what_is_wrong_and_accepts_a_cut() {
     let (_, said) = bed.expect(1, &["sessions", "check", &bed.name("none.jsonl")]);
     assert!(said.contains("is not there"), "{said}");
 }
+
+#[test]
+fn the_first_steps_of_a_training_are_made_again() {
+    let bed = Bed::new();
+    let row = |i: usize| json!({"input": format!("zh: cat {i}\nTranslate:\n"), "answer": format!("cat {i}")});
+    std::fs::write(bed.path("zh.json"), json!((0..40).map(row).collect::<Vec<_>>()).to_string()).unwrap();
+    let (data, out) = (format!("zh={}", bed.name("zh.json")), bed.name("run"));
+    let more = ["--data", &data, "--out", &out, "--max-steps", "4", "--lr", "1e-3", "--eval-steps", "2"];
+    let file = bed.record("train.jsonl", "train", &more);
+    let gemma = model("gemma3");
+    let with = ["--model", gemma.as_str(), "--steps", "3"];
+    let (document, _) = bed.verify(0, &file, &with);
+    assert_eq!(numbers(&document, "training steps"), 3 * 4, "{document:#}");
+    assert_eq!(numbers(&document, "validations of a training"), 1, "{document:#}");
+    let skipped = document["result"]["skipped"].to_string();
+    assert!(skipped.contains("training steps after the first 3"), "{skipped}");
+
+    // A loss that the run did not have, and data that are gone.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let at = text.find("\"loss\":").unwrap() + 7;
+    let changed = bed.name("changed.jsonl");
+    std::fs::write(&changed, format!("{}9{}", &text[..at], &text[at..])).unwrap();
+    let (document, _) = bed.verify(1, &changed, &with);
+    assert!(document.to_string().contains("step 1, loss"), "{document:#}");
+    std::fs::remove_file(bed.path("zh.json")).unwrap();
+    let (document, said) = bed.verify(1, &file, &with);
+    assert!(document["result"]["skipped"].to_string().contains("its data are not here"), "{document:#}");
+    assert!(said.contains("nothing in it could be compared"), "{said}");
+}

@@ -296,3 +296,7 @@ fn replace(buffer: &mut Vec<u8>, place: &[u8], sign: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

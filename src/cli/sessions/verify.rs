@@ -26,6 +26,9 @@ pub struct Verify {
     /// Only the first N answers
     #[arg(long, value_name = "N")]
     first: Option<u64>,
+    /// Make the first N steps of each training again, where its data are here
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    steps: u64,
     /// Compare with a model that is not the recording's: its hash is only reported
     #[arg(long)]
     other_model: bool,
@@ -54,7 +57,8 @@ pub fn run(args: &Verify) -> Result<()> {
     let mut console = Console::open(&output)?;
     let Loaded { engine, .. } = load::open(&args.model, &mut console)?;
     let tolerance = Tolerance { absolute: args.tolerance, relative: args.relative };
-    let options = Options { tolerance, first: args.first, other_model: args.other_model };
+    let (first, steps, other_model) = (args.first, args.steps, args.other_model);
+    let options = Options { tolerance, first, steps, other_model };
     let cancel = console.cancel.clone();
     let verified = verify(&file, &engine, options, &cancel, &mut |s, d, t, u| console.progress(s, d, t, u))?;
     drop(console);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// What computes; a grid's columns are computed together.
 pub struct Again<'a> {
     pub engine: &'a Engine,
-    cancel: &'a Cancel,
+    pub cancel: &'a Cancel,
     grid: Option<(JobId, BTreeMap<usize, Vec<GridCell>>)>,
     frame: Option<(Watch, TrainFrame)>,
 }
@@ -70,7 +70,7 @@ impl Walk<'_> {
     }
 
     /// Counts an answer, and compares it.
-    fn with(&mut self, what: &str, line: u32, f: impl FnOnce(&mut Compare)) -> Result<()> {
+    pub(super) fn with(&mut self, what: &str, line: u32, f: impl FnOnce(&mut Compare)) -> Result<()> {
         self.answers += 1;
         let tolerance = self.options.tolerance;
         let tally = self.tally(what);
@@ -233,13 +233,7 @@ impl Walk<'_> {
             if self.again.answers(watch, frame)? {
                 let is = self.again.base_frame(watch)?;
                 return self.with(what, line, |c| {
-                    let name = |_: RunId| "step 0".to_owned();
-                    if let (Some(a), Some(b)) = (&frame.lens, &is.lens) {
-                        c.lens(&name, a, b);
-                    }
-                    if let (Some(a), Some(b)) = (&frame.pca, &is.pca) {
-                        c.pca(&name, a, b);
-                    }
+                    c.frame(&|_| "step 0".to_owned(), frame, &is);
                 });
             }
         }

@@ -2,6 +2,7 @@
 
 mod again;
 mod tally;
+mod training;
 
 pub use tally::{Tally, Tolerance, Worst};
 
@@ -20,6 +21,8 @@ pub struct Options {
     pub tolerance: Tolerance,
     /// Only the first so many answers.
     pub first: Option<u64>,
+    /// Steps of each training that are made again, where its data are here.
+    pub steps: u64,
     /// Compare although the model is another one.
     pub other_model: bool,
 }
@@ -136,6 +139,8 @@ struct Walk<'a> {
     stamps: BTreeMap<usize, (String, String)>,
     /// Loaded here: number, name, hash.
     loaded: Vec<(usize, String, String)>,
+    /// Trainings of which the first steps were made again.
+    retrained: BTreeMap<JobId, training::Retrained>,
     /// Another model is in use in the recording.
     foreign: Option<String>,
     /// Verified answers.
@@ -166,6 +171,7 @@ impl<'a> Walk<'a> {
             watches: BTreeMap::new(),
             stamps,
             loaded,
+            retrained: BTreeMap::new(),
             foreign: None,
             answers: 0,
         }
@@ -224,8 +230,12 @@ impl<'a> Walk<'a> {
                 self.stamps.entry(*index).or_default().0.clone_from(&info.name);
                 return Ok(());
             }
-            Event::TrainStep { .. } => return self.skipped("training steps"),
-            Event::TrainValidated { .. } => return self.skipped("validations of a training"),
+            Event::TrainStep { job, .. } | Event::TrainValidated { job, .. } if self.foreign.is_none() => {
+                return self.trained(line, *job, &event);
+            }
+            Event::TrainFrame { job, frame } if self.foreign.is_none() && frame.step > 0 => {
+                return self.trained(line, *job, &event);
+            }
             _ => {}
         }
         let (what, job) = match &event {
@@ -236,7 +246,8 @@ impl<'a> Walk<'a> {
             Event::CurvesReady { job, .. } => ("curves", *job),
             Event::EvalRecords { job, .. } => ("eval records", *job),
             Event::TrainFrame { job, frame } if frame.step == 0 => ("frame of step 0", *job),
-            Event::TrainFrame { .. } => return self.skipped("frames of a training"),
+            Event::TrainFrame { job, .. } => ("frames of a training", *job),
+            Event::TrainStep { job, .. } => ("training steps", *job),
             _ => return Ok(()),
         };
         if let Some(name) = &self.foreign {

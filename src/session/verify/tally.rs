@@ -198,6 +198,16 @@ impl Compare<'_> {
         }
     }
 
+    /// A training's frame.
+    pub fn frame(&mut self, name: &dyn Fn(RunId) -> String, was: &TrainFrame, is: &TrainFrame) {
+        if let (Some(a), Some(b)) = (&was.lens, &is.lens) {
+            self.lens(name, a, b);
+        }
+        if let (Some(a), Some(b)) = (&was.pca, &is.pca) {
+            self.pca(name, a, b);
+        }
+    }
+
     /// A whole PCA, run by run.
     pub fn pca(&mut self, name: &dyn Fn(RunId) -> String, was: &PcaAnswer, is: &PcaAnswer) {
         self.same(was.langs == is.langs && was.n == is.n, || "other languages or items".into());
