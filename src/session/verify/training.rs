@@ -52,7 +52,8 @@ impl Hooks for Again<'_> {
     }
 
     fn control(&mut self) -> Control {
-        if self.done >= self.most { Control::StopAndDiscard } else { Control::Go }
+        // One more step: the validation and the frame of the last one wanted come after this is asked.
+        if self.done > self.most { Control::StopAndDiscard } else { Control::Go }
     }
 }
 
