@@ -5,11 +5,14 @@ use crate::error::{Context, Error, Result};
 use crate::report::plot::png;
 use crate::ui::picture::colour::{Ground, Rgb, colours};
 use crate::ui::picture::{self, FONTS, H, SIZE, Unit, W};
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Modifier;
-use resvg::tiny_skia::{IntSize, Pixmap, Transform};
+use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg;
 use std::collections::HashMap;
+use std::io::Write;
 
 /// What decides a glyph's shape.
 type Key = (String, u16, Modifier);
@@ -117,7 +120,7 @@ fn draw(cell: &Cell, columns: u16, scale: u16, options: &usvg::Options) -> Resul
          font-size=\"{SIZE}\">"
     );
     let (at, white) = ((MARGIN, MARGIN), (255, 255, 255));
-    // Fitting is done here: the parts of a cluster would otherwise be stretched, but not moved apart.
+    // Fitting is done here: the library takes a cluster of several letters to be as wide as its widest one.
     let fitted = picture::fitted(cell.symbol());
     if fitted {
         picture::unfitted(cell, at, white, &mut svg);
@@ -137,10 +140,14 @@ fn draw(cell: &Cell, columns: u16, scale: u16, options: &usvg::Options) -> Resul
     Ok(Mask { width: pixmap.width() as usize, coverage })
 }
 
-/// How wide a text is by its letters' advances, in picture units.
+/// How wide a text that begins at [`MARGIN`] is, in picture units: its widest letter's advance or, where a cluster is
+/// of several letters, as far as its ink goes.
 fn advance(group: &usvg::Group) -> Option<f32> {
     group.children().iter().find_map(|node| match node {
-        usvg::Node::Text(text) => Some(text.bounding_box().width()).filter(|w| *w > 0.1),
+        usvg::Node::Text(text) => {
+            let ink = text.flattened().abs_bounding_box().right() - MARGIN as f32;
+            Some(text.bounding_box().width().max(ink)).filter(|w| *w > 0.1)
+        }
         usvg::Node::Group(inner) => advance(inner),
         _ => None,
     })
@@ -165,19 +172,40 @@ impl Image {
         }
     }
 
-    /// As a PNG file.
+    /// As a PNG file: 8 bits a colour, unfiltered, which packs flat screens best.
     ///
     /// # Errors
-    /// It cannot be encoded.
+    /// It has no pixels, or cannot be packed.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let bytes = self.pixels.iter().flat_map(|(r, g, b)| [*r, *g, *b, 255]).collect();
-        let size = IntSize::from_wh(self.width as u32, self.height as u32);
-        let pixmap = size.and_then(|size| Pixmap::from_vec(bytes, size));
-        pixmap
-            .ok_or_else(|| Error::failed("cannot draw an empty picture"))?
-            .encode_png()
-            .context("cannot encode the PNG")
+        if self.pixels.is_empty() {
+            return Err(Error::failed("cannot draw an empty picture"));
+        }
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        for row in self.pixels.chunks_exact(self.width) {
+            let bytes: Vec<u8> =
+                std::iter::once(0).chain(row.iter().flat_map(|(r, g, b)| [*r, *g, *b])).collect();
+            packed.write_all(&bytes).context("cannot encode the PNG")?;
+        }
+        let mut head = Vec::new();
+        head.extend((self.width as u32).to_be_bytes());
+        head.extend((self.height as u32).to_be_bytes());
+        head.extend([8, 2, 0, 0, 0]);
+        let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
+        chunk(&mut out, b"IHDR", &head);
+        chunk(&mut out, b"IDAT", &packed.finish().context("cannot encode the PNG")?);
+        chunk(&mut out, b"IEND", &[]);
+        Ok(out)
     }
+}
+
+fn chunk(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+    out.extend((data.len() as u32).to_be_bytes());
+    out.extend(name);
+    out.extend(data);
+    let mut crc = Crc::new();
+    crc.update(name);
+    crc.update(data);
+    out.extend(crc.sum().to_be_bytes());
 }
 
 fn mix(under: Rgb, over: Rgb, a: u8) -> Rgb {
