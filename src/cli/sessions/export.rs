@@ -6,7 +6,7 @@ use crate::cli::console::{self, Console};
 use crate::cli::values;
 use crate::error::{Error, Result};
 use crate::report::{Place, recording};
-use crate::session::SessionFile;
+use crate::session::{SessionFile, shipped};
 use crate::ui::film::raster::Raster;
 use crate::ui::film::transcript::transcript;
 use crate::ui::film::{self, Film, Options, cast, time};
@@ -20,9 +20,9 @@ const PNG_SCALE: u16 = 2;
 
 #[derive(Args, Debug)]
 pub struct Export {
-    /// A session file
+    /// A session file, or a name of `polylens sessions list`
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    file: String,
     /// What it becomes [default: by --out's extension]
     #[arg(long, value_name = "FORM")]
     to: Option<Form>,
@@ -116,7 +116,7 @@ fn size(text: &str) -> std::result::Result<(u16, u16), String> {
 /// Wrong usage, no session or a damaged one, a file that cannot be written, Interrupted.
 pub fn run(args: &Export) -> Result<()> {
     let form = form(args)?;
-    let file = Arc::new(SessionFile::open(&args.file)?);
+    let file = Arc::new(shipped::find(&args.file)?);
     let place = args.out.as_deref().map(Place::prepare).transpose()?;
     let output = Output { json: false, out: None, quiet: args.quiet, log: None };
     let mut console = Console::open(&output)?;

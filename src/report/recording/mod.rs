@@ -4,8 +4,8 @@ mod rows;
 
 use super::json;
 use crate::engine::protocol::{
-    AdapterInfo, CellDetail, Command, EvalRecord, EvalSets, Event, GridCell, JobId, LensAnswer, ModelInfo,
-    PcaAnswer, RunId, TrainFrame, TrainOutcome, TrainPlan, TrainStep,
+    AdapterInfo, CellDetail, Command, CurvesAnswer, EvalRecord, EvalSets, Event, GridCell, JobId, LensAnswer,
+    ModelInfo, PcaAnswer, RunId, Style, TrainFrame, TrainOutcome, TrainPlan, TrainStep,
 };
 use crate::error::Result;
 use crate::session::{Header, Kind, Line, SessionFile, What};
@@ -48,6 +48,12 @@ enum Data {
         run: RunId,
         /// Position -> a cell a layer.
         columns: BTreeMap<usize, Vec<GridCell>>,
+    },
+    Curves {
+        task: String,
+        lang: String,
+        style: Style,
+        answer: CurvesAnswer,
     },
     Pca {
         complete: bool,
@@ -135,7 +141,7 @@ fn collect(file: &SessionFile, from: u64, to: Option<u64>) -> Result<Collected> 
             // Of what the interface was told only a followed log has numbers.
             if entry.t >= from && file.text(entry).windows(6).any(|w| w == b"\"log\":") {
                 let line: Line<serde_json::Value> = file.line(entry)?;
-                all.log(&line);
+                all.log(entry.t, &line);
             }
             continue;
         }
@@ -148,11 +154,11 @@ fn collect(file: &SessionFile, from: u64, to: Option<u64>) -> Result<Collected> 
             }
             What::Event(Event::AdapterLoaded { job, index, info }) => {
                 all.adapters.insert(index, info.name.clone());
-                if line.t >= from {
-                    all.push(line.t, job, Data::Adapter { index, info });
+                if entry.t >= from {
+                    all.push(entry.t, job, Data::Adapter { index, info });
                 }
             }
-            What::Event(event) if line.t >= from => all.event(line.t, event),
+            What::Event(event) if entry.t >= from => all.event(entry.t, event),
             _ => {}
         }
     }
@@ -167,6 +173,7 @@ fn job_of(command: &Command) -> Option<JobId> {
         | Command::Lens { job, .. }
         | Command::Grid { job, .. }
         | Command::Cell { job, .. }
+        | Command::Curves { job, .. }
         | Command::Pca { job, .. }
         | Command::Eval { job, .. }
         | Command::Pull { job, .. }
@@ -227,6 +234,9 @@ impl Collected {
                     columns.insert(position, cells);
                 }
             }
+            Event::CurvesReady { job, task, lang, style, answer } => {
+                self.push(t, job, Data::Curves { task, lang, style, answer });
+            }
             Event::PcaReady { job, answer, complete } => {
                 // An answer for more languages takes the place of the one before.
                 *self.part(t, job, None, Data::Pca { complete, answer: PcaAnswer::default() }) =
@@ -249,11 +259,11 @@ impl Collected {
     }
 
     /// The records of a followed training log; its lines are the interface's, not the engine's.
-    fn log(&mut self, line: &Line<serde_json::Value>) {
+    fn log(&mut self, t: u64, line: &Line<serde_json::Value>) {
         let What::User(input) = &line.what else { return };
         let Some(updates) = input.pointer("/log/updates/Ok") else { return };
         let Ok(updates) = serde_json::from_value::<Vec<Update>>(updates.clone()) else { return };
-        let Data::Log { records } = self.part(line.t, 0, None, Data::Log { records: Vec::new() }) else {
+        let Data::Log { records } = self.part(t, 0, None, Data::Log { records: Vec::new() }) else {
             return;
         };
         for update in updates {

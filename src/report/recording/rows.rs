@@ -1,8 +1,9 @@
 //! The long table: one number a line.
 
 use super::{Collected, Data, Train};
-use crate::engine::protocol::{Command, EvalPlan, LensAnswer, Measure, PcaAnswer, RunId};
+use crate::engine::protocol::{Command, Curves, CurvesRun, EvalPlan, LensAnswer, Measure, PcaAnswer, RunId};
 use crate::error::Result;
+use crate::report::curves::CURVES;
 use crate::report::table::{Align, Table};
 use std::collections::BTreeMap;
 
@@ -96,6 +97,12 @@ pub(super) fn csv(all: &Collected) -> Result<String> {
                     }
                 }
             }
+            Data::Curves { lang, answer, .. } => {
+                for run in &answer.runs {
+                    let row = Row { kind: "curves", run: name(run.run), lang, ..row.clone() };
+                    curves(&mut rows, &row, run);
+                }
+            }
             Data::Pca { answer, .. } => pca(&mut rows, &Row { kind: "pca", ..row }, answer, &name),
             Data::Eval { records, .. } => {
                 let plan = match &answer.command {
@@ -161,13 +168,8 @@ fn lens<'a>(rows: &mut Rows, row: &Row<'a>, answer: &LensAnswer, name: &dyn Fn(R
             if let Some(rank) = l.gold_rank {
                 rows.value(&row, "gold_rank", rank);
             }
-            if let Some(c) = l.curves {
-                let all = [c.en, c.target, c.all_possible_latent, c.all_possible_out];
-                for (measure, value) in
-                    ["en", "target", "all_possible_latent", "all_possible_out"].iter().zip(all)
-                {
-                    rows.value(&row, measure, value);
-                }
+            if let Some(c) = &l.curves {
+                four(rows, &row, c);
             }
             for (set, p) in answer.sets.tracked.iter().zip(&l.tracked) {
                 rows.add(&row, "tracked", &set.word, "", p.to_string());
@@ -176,6 +178,23 @@ fn lens<'a>(rows: &mut Rows, row: &Row<'a>, answer: &LensAnswer, name: &dyn Fn(R
                 rows.add(&row, "top", &t.text, &(rank + 1).to_string(), t.p.to_string());
             }
         }
+    }
+}
+
+fn curves(rows: &mut Rows, row: &Row, run: &CurvesRun) {
+    for item in &run.items {
+        for p in &item.layers {
+            let row = Row { item: item.index.to_string(), layer: p.layer.to_string(), ..row.clone() };
+            four(rows, &row, &p.curves);
+            rows.value(&row, "entropy_bits", p.entropy_bits);
+        }
+    }
+}
+
+fn four(rows: &mut Rows, row: &Row, c: &Curves) {
+    let values = [c.en, c.target, c.all_possible_latent, c.all_possible_out];
+    for ((measure, _), value) in CURVES.iter().zip(values) {
+        rows.value(row, measure, value);
     }
 }
 

@@ -109,7 +109,12 @@ fn difference(shown: Option<&Image>, image: &Image, delay: u16) -> gif::Frame<'s
     }
 }
 
-/// At most 255 colours, those that are used most, after one that stands for none.
+/// At most this many colours; one index of the 256 stands for pixels that stay.
+const MOST: usize = 255;
+/// So many of them are those that are used most; the others are those that lie farthest from all before.
+const COMMON: usize = 176;
+
+/// The colours of a picture: where there are too many, each of the rest is the nearest that is kept.
 struct Colours {
     palette: Vec<u8>,
     index: HashMap<Rgb, u8>,
@@ -121,22 +126,33 @@ impl Colours {
         pixels.for_each(|p| *counts.entry(p).or_default() += 1);
         let mut used: Vec<(Rgb, usize)> = counts.into_iter().collect();
         used.sort_unstable_by_key(|(colour, n)| (std::cmp::Reverse(*n), *colour));
-        let kept: Vec<Rgb> = used.iter().take(255).map(|(colour, _)| *colour).collect();
-        let nearest = |c: &Rgb| -> usize {
-            let far = |a: u8, b: u8| u32::from(a.abs_diff(b)).pow(2);
-            let distance = |k: &Rgb| far(k.0, c.0) + far(k.1, c.1) + far(k.2, c.2);
-            (0..kept.len()).min_by_key(|i| distance(&kept[*i])).unwrap_or(0)
-        };
-        let place = |(i, (colour, _)): (usize, &(Rgb, usize))| {
-            let at = if i < kept.len() { i } else { nearest(colour) };
-            (*colour, at as u8 + 1)
-        };
-        let index = used.iter().enumerate().map(place).collect();
-        let palette = std::iter::once((0, 0, 0)).chain(kept.iter().copied());
+        let used: Vec<Rgb> = used.into_iter().map(|(colour, _)| colour).collect();
+        // Each colour's nearest kept one, and how far that is.
+        let mut nearest: Vec<(u32, u8)> = vec![(u32::MAX, 0); used.len()];
+        let mut kept: Vec<Rgb> = Vec::new();
+        let common = if used.len() <= MOST { used.len() } else { COMMON };
+        while kept.len() < MOST.min(used.len()) {
+            let farthest = || (0..used.len()).max_by_key(|i| (nearest[*i].0, std::cmp::Reverse(*i)));
+            let next = if kept.len() < common { kept.len() } else { farthest().unwrap_or(0) };
+            for (near, colour) in nearest.iter_mut().zip(&used) {
+                let far = distance(*colour, used[next]);
+                if far < near.0 {
+                    *near = (far, kept.len() as u8 + 1);
+                }
+            }
+            kept.push(used[next]);
+        }
+        let index = used.iter().copied().zip(nearest.iter().map(|n| n.1)).collect();
+        let palette = std::iter::once((0, 0, 0)).chain(kept);
         Self { palette: palette.flat_map(|(r, g, b)| [r, g, b]).collect(), index }
     }
 
     fn index(&self, colour: Rgb) -> u8 {
         self.index.get(&colour).copied().unwrap_or(0)
     }
+}
+
+fn distance(a: Rgb, b: Rgb) -> u32 {
+    let far = |a: u8, b: u8| u32::from(a.abs_diff(b)).pow(2);
+    far(a.0, b.0) + far(a.1, b.1) + far(a.2, b.2)
 }

@@ -36,7 +36,6 @@ use crate::session::SessionFile;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The largest screen of a film, in cells.
 pub const LARGEST: (u16, u16) = (500, 200);
@@ -286,8 +285,11 @@ impl Film {
     }
 
     fn draw(&mut self, now: u64) -> Drawn {
-        let app = track::view(self.track.app(), self.size, Duration::from_millis(now));
-        self.wake = app.wake().map(|w| w.as_millis() as u64);
+        let mut app = track::view(self.track.app(), self.size, self.track.time(now));
+        // The film shows the explorer as it was.
+        app.replayed = false;
+        let began = self.track.time(0);
+        self.wake = app.wake().map(|w| w.saturating_sub(began).as_millis() as u64);
         let theme = Theme::new(self.options.theme.unwrap_or(app.theme), Ladder::Rgb);
         let mut screen = Buffer::empty(Rect::new(0, 0, self.size.0, self.size.1));
         let cursor = view::render(&mut screen, &app, &theme);

@@ -5,11 +5,14 @@ use crate::error::{Context, Error, Result};
 use crate::report::plot::png;
 use crate::ui::picture::colour::{Ground, Rgb, colours};
 use crate::ui::picture::{self, FONTS, H, SIZE, Unit, W};
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Modifier;
-use resvg::tiny_skia::{IntSize, Pixmap, Transform};
+use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg;
 use std::collections::HashMap;
+use std::io::Write;
 
 /// What decides a glyph's shape.
 type Key = (String, u16, Modifier);
@@ -36,7 +39,6 @@ pub struct Raster {
 
 struct Mask {
     width: usize,
-    height: usize,
     coverage: Vec<u8>,
 }
 
@@ -84,13 +86,19 @@ impl Raster {
         Ok(image)
     }
 
-    /// Characters that were drawn and that no font on this machine has.
+    /// Characters that could not be drawn because no font on this machine has them.
     pub fn missing(&self) -> Vec<char> {
-        // What is drawn as a shape needs no font.
+        // What is drawn as a shape needs no font; a font of bitmaps alone draws nothing.
+        let blank = |m: &Mask| m.coverage.iter().all(|a| *a == 0);
         let shaped =
-            |s: &&Key| s.0.chars().any(|c| matches!(c, '\u{2500}'..='\u{259F}' | '\u{2800}'..='\u{28FF}'));
+            |k: &Key| k.0.chars().any(|c| matches!(c, '\u{2500}'..='\u{259F}' | '\u{2800}'..='\u{28FF}'));
         let text: String = self.masks.keys().filter(|k| !shaped(k)).map(|k| k.0.as_str()).collect();
-        png::missing_glyphs(&text)
+        let mut missing = png::missing_glyphs(&text);
+        missing
+            .extend(self.masks.iter().filter(|(k, m)| !shaped(k) && blank(m)).flat_map(|(k, _)| k.0.chars()));
+        missing.sort_unstable();
+        missing.dedup();
+        missing
     }
 
     fn mask(&mut self, cell: &Cell, columns: u16) -> Result<&Mask> {
@@ -105,19 +113,44 @@ impl Raster {
 }
 
 fn draw(cell: &Cell, columns: u16, scale: u16, options: &usvg::Options) -> Result<Mask> {
-    let (w, h) = (f64::from(columns) * W + 2.0 * MARGIN, H + 2.0 * MARGIN);
+    let width = f64::from(columns) * W;
+    let (w, h) = (width + 2.0 * MARGIN, H + 2.0 * MARGIN);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" font-family=\"{FONTS}\" font-size=\"{SIZE}\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" font-family=\"{FONTS}\" \
+         font-size=\"{SIZE}\">"
     );
-    picture::glyph(cell, columns, (MARGIN, MARGIN), (255, 255, 255), &mut svg);
+    let (at, white) = ((MARGIN, MARGIN), (255, 255, 255));
+    // Fitting is done here: the library takes a cluster of several letters to be as wide as its widest one.
+    let fitted = picture::fitted(cell.symbol());
+    if fitted {
+        picture::unfitted(cell, at, white, &mut svg);
+    } else {
+        picture::glyph(cell, columns, at, white, &mut svg);
+    }
     svg.push_str("</svg>");
     let tree = usvg::Tree::from_str(&svg, options).context("a glyph cannot be drawn")?;
+    let stretch = advance(tree.root()).filter(|_| fitted).map_or(1.0, |natural| width as f32 / natural);
     let px = |units: f64| (units * f64::from(scale)).ceil() as u32;
     let mut pixmap =
         Pixmap::new(px(w), px(h)).ok_or_else(|| Error::failed("a glyph of no size cannot be drawn"))?;
-    resvg::render(&tree, Transform::from_scale(scale.into(), scale.into()), &mut pixmap.as_mut());
+    let (s, left) = (f32::from(scale), MARGIN as f32);
+    let place = Transform::from_row(s * stretch, 0.0, 0.0, s, s * left * (1.0 - stretch), 0.0);
+    resvg::render(&tree, place, &mut pixmap.as_mut());
     let coverage = pixmap.pixels().iter().map(|p| p.alpha()).collect();
-    Ok(Mask { width: pixmap.width() as usize, height: pixmap.height() as usize, coverage })
+    Ok(Mask { width: pixmap.width() as usize, coverage })
+}
+
+/// How wide a text that begins at [`MARGIN`] is, in picture units: its widest letter's advance or, where a cluster is
+/// of several letters, as far as its ink goes.
+fn advance(group: &usvg::Group) -> Option<f32> {
+    group.children().iter().find_map(|node| match node {
+        usvg::Node::Text(text) => {
+            let ink = text.flattened().abs_bounding_box().right() - MARGIN as f32;
+            Some(text.bounding_box().width().max(ink)).filter(|w| *w > 0.1)
+        }
+        usvg::Node::Group(inner) => advance(inner),
+        _ => None,
+    })
 }
 
 impl Image {
@@ -137,22 +170,42 @@ impl Image {
                 *pixel = mix(*pixel, colour, *a);
             }
         }
-        debug_assert_eq!(mask.coverage.len(), mask.width * mask.height);
     }
 
-    /// As a PNG file.
+    /// As a PNG file: 8 bits a colour, unfiltered, which packs flat screens best.
     ///
     /// # Errors
-    /// It cannot be encoded.
+    /// It has no pixels, or cannot be packed.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let bytes = self.pixels.iter().flat_map(|(r, g, b)| [*r, *g, *b, 255]).collect();
-        let size = IntSize::from_wh(self.width as u32, self.height as u32);
-        let pixmap = size.and_then(|size| Pixmap::from_vec(bytes, size));
-        pixmap
-            .ok_or_else(|| Error::failed("cannot draw an empty picture"))?
-            .encode_png()
-            .context("cannot encode the PNG")
+        if self.pixels.is_empty() {
+            return Err(Error::failed("cannot draw an empty picture"));
+        }
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        for row in self.pixels.chunks_exact(self.width) {
+            let bytes: Vec<u8> =
+                std::iter::once(0).chain(row.iter().flat_map(|(r, g, b)| [*r, *g, *b])).collect();
+            packed.write_all(&bytes).context("cannot encode the PNG")?;
+        }
+        let mut head = Vec::new();
+        head.extend((self.width as u32).to_be_bytes());
+        head.extend((self.height as u32).to_be_bytes());
+        head.extend([8, 2, 0, 0, 0]);
+        let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
+        chunk(&mut out, b"IHDR", &head);
+        chunk(&mut out, b"IDAT", &packed.finish().context("cannot encode the PNG")?);
+        chunk(&mut out, b"IEND", &[]);
+        Ok(out)
     }
+}
+
+fn chunk(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+    out.extend((data.len() as u32).to_be_bytes());
+    out.extend(name);
+    out.extend(data);
+    let mut crc = Crc::new();
+    crc.update(name);
+    crc.update(data);
+    out.extend(crc.sum().to_be_bytes());
 }
 
 fn mix(under: Rgb, over: Rgb, a: u8) -> Rgb {
@@ -174,7 +227,7 @@ mod tests {
         let (w, h) = (W as usize, H as usize);
         (0..columns)
             .map(|c| {
-                let inside = |i: usize| (w + c * w + 1 + i % (w - 2), h / 2 + row * h + i / (w - 2));
+                let inside = |i: usize| (w + c * w + 1 + i % (w - 2), h.div_ceil(2) + row * h + i / (w - 2));
                 (0..(w - 2) * h).map(inside).any(|(x, y)| image.pixels[y * image.width + x] != ground)
             })
             .collect()

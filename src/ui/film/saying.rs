@@ -3,8 +3,10 @@
 use crate::app::App;
 use crate::app::text::{bytes, duration};
 use crate::engine::protocol::{
-    Event, LensRun, PcaAnswer, RunId, TokenP, TrainEnd, TrainFrame, TrainOutcome, TrainPlan, TrainStep,
+    CurvesRun, Event, LensRun, PcaAnswer, RunId, TokenP, TrainEnd, TrainFrame, TrainOutcome, TrainPlan,
+    TrainStep,
 };
+use crate::report::curves::means;
 use crate::ui::text::{number, token};
 use std::time::Duration;
 
@@ -45,6 +47,11 @@ pub fn answer(event: &Event, app: &App) -> Vec<String> {
             name(*run),
             tops(&detail.residual)
         )],
+        Event::CurvesReady { task, lang, answer, .. } => answer
+            .runs
+            .iter()
+            .map(|r| format!("curves of {task} in {lang}, {}: {}", name(r.run), curves(r)))
+            .collect(),
         Event::PcaReady { answer, complete: true, .. } => pca(answer, &name),
         Event::EvalDone { elapsed_ms, .. } => {
             let mut said = vec![format!("evaluation is complete, in {}", ms(*elapsed_ms))];
@@ -87,6 +94,21 @@ fn lens(run: &LensRun) -> String {
         format!("; English label {en}, target label {target}")
     });
     format!("the output is {}{since}{curves}", tops(&last.top))
+}
+
+/// Where the English labels are most likely, and what is likely at the end.
+fn curves(run: &CurvesRun) -> String {
+    let means = means(run);
+    let Some((last, most)) = means.last().zip(means.iter().max_by(|a, b| a.en.mean.total_cmp(&b.en.mean)))
+    else {
+        return "no items".into();
+    };
+    let [top, en, target] = [most.en.mean, last.en.mean, last.target.mean].map(|p| number(f64::from(p)));
+    format!(
+        "over {} items English labels are most likely at layer {} ({top}); at the output English {en}, target {target}",
+        run.items.len(),
+        most.layer
+    )
 }
 
 /// The layer at which the languages lie closest, a run a line.

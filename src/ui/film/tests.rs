@@ -298,34 +298,3 @@ fn the_cursor_is_in_pictures() {
     assert!(frame.picture()[at].modifier.contains(Modifier::REVERSED));
     assert!(!frame.screen[at].modifier.contains(Modifier::REVERSED));
 }
-
-#[test]
-fn dump_tmp() {
-    std::fs::create_dir_all("/tmp/film").unwrap();
-    for lang in ["th", "hi", "zh", "bn"] {
-        let file = tour(lang);
-        let mut text = serde_json::to_string(&file.header).unwrap() + "\n";
-        for e in file.entries() {
-            text += std::str::from_utf8(file.text(e)).unwrap();
-            text += "\n";
-        }
-        std::fs::write(format!("/tmp/film/{lang}.jsonl"), text).unwrap();
-        let start = std::time::Instant::now();
-        let frame = still(file.clone(), library(), &Options::default(), 1700).unwrap();
-        let mut r = raster::Raster::new(2);
-        std::fs::write(format!("/tmp/film/{lang}.png"), r.image(&frame.picture()).unwrap().png().unwrap())
-            .unwrap();
-        eprintln!("png {:?} missing {:?}", start.elapsed(), r.missing());
-        std::fs::write(format!("/tmp/film/{lang}.svg"), crate::ui::picture::svg(&frame.picture(), "t"))
-            .unwrap();
-    }
-    let options = Options { size: Some((100, 30)), ..Options::default() };
-    let start = std::time::Instant::now();
-    let mut film = Film::new(tour("th"), library(), options.clone()).unwrap();
-    std::fs::write("/tmp/film/th.gif", gif::gif(&mut film, &mut |_| Ok(())).unwrap().0).unwrap();
-    eprintln!("gif {:?}", start.elapsed());
-    let mut film = Film::new(tour("th"), library(), options.clone()).unwrap();
-    std::fs::write("/tmp/film/th-anim.svg", moving::svg(&mut film, "t", &mut |_| Ok(())).unwrap()).unwrap();
-    std::fs::write("/tmp/film/th.txt", transcript::transcript(&tour("th"), library(), &options).unwrap())
-        .unwrap();
-}

@@ -1,5 +1,6 @@
 //! Times of a session as a user writes and reads them.
 
+use crate::app::replay::place;
 use crate::error::{Error, Result};
 use crate::session::SessionFile;
 
@@ -30,7 +31,7 @@ pub fn find(text: &str, file: &SessionFile) -> Result<u64> {
         "start" => return Ok(0),
         _ => {}
     }
-    if let Some(ms) = clock(text) {
+    if let Some(ms) = place::time(text) {
         if ms > file.end() {
             let (asked, end) = (said(ms), said(file.end()));
             return Err(Error::Usage(format!(
@@ -91,63 +92,15 @@ pub fn seconds(utc: &str) -> Option<u64> {
     Some(days.checked_sub(719_468)? * 86_400 + h * 3600 + m * 60 + s)
 }
 
-/// A time written with digits, in milliseconds.
-fn clock(text: &str) -> Option<u64> {
-    if let Some(ms) = text.strip_suffix("ms") {
-        return ms.trim().parse().ok();
-    }
-    let text = text.strip_suffix('s').unwrap_or(text).trim();
-    let parts: Vec<&str> = text.split(':').collect();
-    let (last, before) = parts.split_last()?;
-    if before.len() > 2 || !last.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    if !last.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return None;
-    }
-    let seconds: f64 = last.parse().ok()?;
-    let mut minutes = 0_u64;
-    for part in before {
-        minutes = minutes.checked_mul(60)?.checked_add(part.parse().ok()?)?;
-    }
-    if !before.is_empty() && seconds >= 60.0 {
-        return None;
-    }
-    let ms = (seconds * 1000.0).round();
-    (ms < 1e15).then_some(())?;
-    minutes.checked_mul(60_000)?.checked_add(ms as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
 
     #[test]
-    fn times_are_read_in_every_form() {
-        for (text, ms) in [
-            ("1:02.5", 62_500),
-            ("62.5", 62_500),
-            ("62500ms", 62_500),
-            ("62.5s", 62_500),
-            ("1:00:02", 3_602_000),
-            ("0", 0),
-            ("0.0015", 2),
-        ] {
-            assert_eq!(clock(text), Some(ms), "{text}");
-        }
-        let wrong =
-            ["", ":", "1:60", "-1", "1e9", "ms", "1:2:3:4", "nan", "inf", ".5x", "99999999999999999999"];
-        for wrong in wrong {
-            assert_eq!(clock(wrong), None, "{wrong:?}");
-        }
-        assert_eq!(clock("99999999999999999:00"), None);
-    }
-
-    #[test]
     fn what_is_said_is_read_again() {
         for ms in [0, 5, 990, 1000, 62_500, 3_599_999, 3_600_000, 360_000_120] {
-            assert_eq!(clock(&said(ms)), Some(ms), "{}", said(ms));
+            assert_eq!(place::time(&said(ms)), Some(ms), "{}", said(ms));
         }
     }
 
@@ -176,7 +129,11 @@ mod tests {
         let file = SessionFile::from_bytes("s", Arc::new(lines.into_bytes())).unwrap();
         assert_eq!(find("Aligned", &file).unwrap(), 2000);
         assert_eq!(find("base", &file).unwrap(), 1000);
-        assert_eq!(find("end", &file).unwrap(), 9000);
+        let times =
+            [("end", 9000), ("start", 0), ("0:08.5", 8500), ("8.5", 8500), ("8500ms", 8500), (" 2s ", 2000)];
+        for (text, t) in times {
+            assert_eq!(find(text, &file).unwrap(), t, "{text}");
+        }
         let e = find("al", &file).unwrap_err();
         assert!(e.exit_code() == 2 && e.to_string().contains("several marks"), "{e}");
         let e = find("nowhere", &file).unwrap_err().to_string();

@@ -33,32 +33,32 @@ pub fn transcript(file: &Arc<SessionFile>, library: Arc<dyn Library>, options: &
         let line: crate::app::replay::Line = file.line(&entry)?;
         let before = track.app().clone();
         track.step()?;
-        if line.t < options.from {
+        let t = entry.t;
+        if t < options.from {
             continue;
         }
         match &line.what {
+            What::User(Input::Told { text, .. }) => page.say(t, "program", Said::Once(text.clone())),
             What::User(input) => {
                 let words = did(input, &before);
                 let led = led_to(&before, track.app());
                 match (words, led) {
-                    (Some(words), Some(led)) => {
-                        page.say(line.t, "user", Said::Once(format!("{words}: {led}")))
-                    }
-                    (Some(words), None) => page.say(line.t, "user", words),
-                    (None, Some(led)) => page.say(line.t, "user", Said::Once(led)),
+                    (Some(words), Some(led)) => page.say(t, "user", Said::Once(format!("{words}: {led}"))),
+                    (Some(words), None) => page.say(t, "user", words),
+                    (None, Some(led)) => page.say(t, "user", Said::Once(led)),
                     (None, None) => {}
                 }
             }
             What::Event(Event::GridColumn { .. }) => {
-                page.say(line.t, "engine", Said::Again("a column of the grid".into()));
+                page.say(t, "engine", Said::Again("a column of the grid".into()));
             }
             What::Event(event) => {
                 for words in saying::answer(event, track.app()) {
-                    page.say(line.t, "engine", Said::Once(words));
+                    page.say(t, "engine", Said::Once(words));
                 }
             }
-            What::Note(note) => page.say(line.t, "note", Said::Once(note.text.clone())),
-            What::Mark(name) => page.say(line.t, "mark", Said::Once(name.clone())),
+            What::Note(note) => page.say(t, "note", Said::Once(note.text.clone())),
+            What::Mark(name) => page.say(t, "mark", Said::Once(name.clone())),
             What::Ask(_) | What::Weights(_) => {}
         }
     }
@@ -191,7 +191,11 @@ fn did(input: &Input, app: &App) -> Option<Said> {
         Input::Saved(Err(why)) | Input::Told { text: why, .. } => Said::Once(why.clone()),
         Input::Log { updates: Err(why), .. } => Said::Once(why.clone()),
         Input::Log { .. } => Said::Again("the training log went on".into()),
-        Input::Tick | Input::ModelFound { .. } | Input::Catalogue(_) | Input::Completions { .. } => {
+        Input::Told { .. }
+        | Input::Tick
+        | Input::ModelFound { .. }
+        | Input::Catalogue(_)
+        | Input::Completions { .. } => {
             return None;
         }
     })

@@ -136,12 +136,17 @@ pub fn glyph(cell: &Cell, columns: u16, at: (f64, f64), fg: Rgb, out: &mut Strin
     written(symbol, &fit, at.1, fg, cell.modifier, out);
 }
 
+/// Text at a place, as wide as it is.
+pub fn unfitted(cell: &Cell, at: (f64, f64), fg: Rgb, out: &mut String) {
+    written(cell.symbol(), &format!("x=\"{}\"", at.0), at.1, fg, cell.modifier, out);
+}
+
 /// Whether a cluster is of a script that has no monospaced letters: those are made as wide as their cells.
-fn fitted(cluster: &str) -> bool {
+pub fn fitted(cluster: &str) -> bool {
     let first = cluster.chars().next().map_or(0, u32::from);
     let letters = matches!(first, 0x0590..=0x10FF | 0x1200..=0x1CFF | 0xA800..=0xABFF);
-    // The danda is a stroke and not to be made a block.
-    letters && !matches!(first, 0x0964 | 0x0965)
+    // Strokes are not to be made blocks: the danda, Thai and Lao vowels that stand before their consonant.
+    letters && !matches!(first, 0x0964 | 0x0965 | 0x0E40..=0x0E44 | 0x0EC0..=0x0EC4)
 }
 
 fn written(text: &str, fit: &str, top: f64, fg: Rgb, modifier: Modifier, out: &mut String) {
@@ -208,6 +213,7 @@ mod tests {
             assert!(picture.contains(&fit) && picture.contains(&format!(">{text}</text>")), "{text}");
         }
         assert_eq!(picture.matches("spacingAndGlyphs").count(), 2);
+        assert!(!fitted("เ") && !fitted("a") && !fitted("好") && fitted("हि"));
     }
 
     #[test]
