@@ -1,7 +1,10 @@
 //! The event loop: terminal, engine and timers are one stream; all of it is taken in, then drawn, at
 //! most 30 times a second.
 
-use super::player::{self, Front, PlayOptions};
+mod front;
+mod signals;
+
+use super::player::{self, Front};
 use super::recording::Recording;
 use super::services::{self, Follow, Post};
 use super::terminal::Terminal;
@@ -9,7 +12,6 @@ use super::theme::{Ladder, Theme};
 use super::{input, log::Log, picture, view};
 use crate::app::messages::Level;
 use crate::app::overlay::Question;
-use crate::app::replay::player::Wish;
 use crate::app::{App, Effect, Msg, Tape};
 use crate::engine::worker;
 use crate::error::{Context, Error, Result};
@@ -17,9 +19,10 @@ use crate::session::Weights;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event;
 use ratatui::layout::Rect;
+use signals::Signal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
 /// Shortest time between two frames.
@@ -27,16 +30,6 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Messages taken in at most before a frame is drawn.
 const BATCH: usize = 512;
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What may happen to the process from outside.
-enum Signal {
-    /// End: the terminal is gone or somebody asked.
-    End,
-    /// Stop until continued (SIGTSTP from outside).
-    Stop,
-    /// Somebody else stopped and continued us: the terminal's state is unknown.
-    Continued,
-}
 
 struct Runtime {
     app: App,
@@ -93,7 +86,7 @@ async fn serve(begin: Begin, ladder: Ladder, log: Log) -> Result<Option<String>>
     let Begin { mut app, effects, front, recording } = begin;
     let (sender, mut messages) = unbounded_channel::<Msg>();
     let (weights, mut hashes) = unbounded_channel::<Weights>();
-    let mut signals = signals()?;
+    let mut signals = signals::signals()?;
     let (width, height) = Terminal::size();
     app.update(Msg::Resize { width, height }, Duration::ZERO);
     let terminal = Terminal::take()?;
@@ -193,53 +186,6 @@ impl Runtime {
         }
         let stale = self.drawn.is_some_and(|at| at.elapsed() >= SECOND);
         self.dirty |= stale && self.recording.goes_on();
-        Ok(())
-    }
-
-    /// A message to whoever it is for: what the terminal says is for a replay, if one is in front.
-    fn route(&mut self, msg: Msg) -> Result<()> {
-        let (now, size) = (self.now(), self.app.size);
-        let typed = matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Mouse { .. });
-        if let (Some(front), Msg::Saved(saved)) = (&mut self.front, &msg) {
-            let words = saved.as_ref().map_or_else(Clone::clone, |p| format!("Written to {}.", p.display()));
-            front.player.say(words, now);
-        }
-        let Some(front) = self.front.as_mut().filter(|_| typed) else { return self.take(msg) };
-        self.dirty = true;
-        for wish in front.take(msg, size, now) {
-            self.grant(wish)?;
-        }
-        Ok(())
-    }
-
-    /// Does what a replay wants.
-    fn grant(&mut self, wish: Wish) -> Result<()> {
-        let now = self.now();
-        match wish {
-            Wish::Leave => {
-                self.left = self.front.take().is_some_and(|f| f.alone);
-                self.terminal.redraw();
-            }
-            Wish::Redraw => self.terminal.redraw(),
-            Wish::Suspend => self.suspend()?,
-            Wish::Annotate { lane, t, note } => {
-                if let Some(front) = &mut self.front {
-                    front.annotate(lane, t, note, now);
-                }
-            }
-            Wish::App(effect) => self.perform(*effect)?,
-        }
-        Ok(())
-    }
-
-    /// Opens a recording in front of the explorer.
-    fn play(&mut self, name: String) -> Result<()> {
-        let options = PlayOptions { sessions: vec![name], ..PlayOptions::default() };
-        match Front::open(&options, self.app.theme, false, self.now()) {
-            Ok(front) => self.front = Some(front),
-            Err(e) => self.take(Msg::Told { level: Level::Error, text: e.to_string() })?,
-        }
-        self.terminal.redraw();
         Ok(())
     }
 
@@ -406,46 +352,4 @@ fn read_terminal(post: Post) {
             }
         }
     });
-}
-
-#[cfg(unix)]
-fn signals() -> Result<UnboundedReceiver<Signal>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (tx, rx) = unbounded_channel();
-    let kinds = [
-        (SignalKind::terminate(), 0),
-        (SignalKind::hangup(), 0),
-        (SignalKind::interrupt(), 0),
-        (SignalKind::quit(), 0),
-        (SignalKind::from_raw(libc::SIGTSTP), 1),
-        (SignalKind::from_raw(libc::SIGCONT), 2),
-    ];
-    for (kind, meaning) in kinds {
-        let mut stream = signal(kind).context("signals cannot be received")?;
-        let tx = tx.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                let meant = match meaning {
-                    0 => Signal::End,
-                    1 => Signal::Stop,
-                    _ => Signal::Continued,
-                };
-                if tx.send(meant).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    Ok(rx)
-}
-
-#[cfg(not(unix))]
-fn signals() -> Result<UnboundedReceiver<Signal>> {
-    let (tx, rx) = unbounded_channel();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let _ = tx.send(Signal::End);
-        }
-    });
-    Ok(rx)
 }
