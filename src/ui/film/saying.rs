@@ -163,7 +163,7 @@ fn trained(step: &TrainStep, app: &App) -> Option<String> {
     let plan = app.training.run.as_ref().and_then(|r| r.plan.as_ref());
     let total = plan.map_or(0, |p| p.total_steps);
     let every = (total / STEPS).max(1);
-    (step.step == 1 || step.step % every == 0).then(|| {
+    (step.step == 1 || step.step.is_multiple_of(every)).then(|| {
         let of = if total > 0 { format!(" of {total}") } else { String::new() };
         format!("step {}{of}: loss {}, rate {}", step.step, number(step.loss), number(step.lr))
     })

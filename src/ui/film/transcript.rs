@@ -188,7 +188,7 @@ fn did(input: &Input, app: &App) -> Option<Said> {
         Input::ModelFound { name, found: Err(why) } => Said::Once(format!("{name} was not found: {why}")),
         Input::Catalogue(Err(why)) => Said::Once(why.clone()),
         Input::Saved(Ok(path)) => Said::Once(format!("written to {}", path.display())),
-        Input::Saved(Err(why)) | Input::Told { text: why, .. } => Said::Once(why.clone()),
+        Input::Saved(Err(why)) => Said::Once(why.clone()),
         Input::Log { updates: Err(why), .. } => Said::Once(why.clone()),
         Input::Log { .. } => Said::Again("the training log went on".into()),
         Input::Told { .. }
