@@ -303,7 +303,7 @@ fn an_evaluation_is_replayed() {
     let track = bed.replay("r.jsonl");
     let app = track.app();
     let summary =
-        serde_json::to_value(&app.eval.summary.runs[1].languages[0].as_ref().unwrap().accuracy()).unwrap();
+        serde_json::to_value(app.eval.summary.runs[1].languages[0].as_ref().unwrap().accuracy()).unwrap();
     let text = document.to_string();
     assert!(text.contains(&format!("\"accuracy\":{summary}")), "{summary} is not in {text}");
     assert_eq!((app.eval.fresh, app.eval.kept), (48, 0));

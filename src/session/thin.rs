@@ -168,6 +168,7 @@ fn ended(event: &Event) -> Option<JobId> {
         Event::ModelLoaded { job, .. }
         | Event::AdapterLoaded { job, .. }
         | Event::LensDone { job, .. }
+        | Event::CurvesReady { job, .. }
         | Event::PcaReady { job, complete: true, .. }
         | Event::EvalDone { job, .. }
         | Event::PullDone { job, .. }

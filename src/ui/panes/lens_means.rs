@@ -126,11 +126,8 @@ fn panel(
     let upper = Rect { height: area.height - below, ..area };
     let curves: Vec<Vec<Mean>> = (0..4).map(|i| layers.iter().map(|l| l.curves()[i]).collect()).collect();
     let at: Vec<f64> = layers.iter().map(|l| l.layer as f64).collect();
-    let drawn: Vec<(Vec<(f64, f64)>, Vec<(f64, f64)>, Curve)> = Curve::ALL
-        .into_iter()
-        .zip(&curves)
-        .map(|(c, means)| (middle(&at, means), band(&at, means), c))
-        .collect();
+    let drawn = Curve::ALL.into_iter().zip(&curves);
+    let drawn: Vec<_> = drawn.map(|(c, means)| (middle(&at, means), band(&at, means), c)).collect();
     let mut lines = Vec::new();
     // The gold answer's curves lie over the quieter ones.
     for (mean, band, curve) in drawn.iter().rev() {
