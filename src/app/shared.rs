@@ -178,7 +178,7 @@ pub trait Pane {
     /// Time passed; called about 10 to 30 times a second while `animating`.
     fn on_tick(&mut self, _cx: &mut Cx) {}
     /// Whether a tick at `now` would change what the pane holds, and not only turn a spinner.
-    fn due(&self, _now: Duration) -> bool {
+    fn awaits_tick(&self, _now: Duration) -> bool {
         false
     }
     /// Whether ticks are wanted.

@@ -309,7 +309,7 @@ impl Pane for EvalPane {
         self.refresh(cx.now);
     }
 
-    fn due(&self, now: Duration) -> bool {
+    fn awaits_tick(&self, now: Duration) -> bool {
         self.dirty && now >= self.summarised + PAUSE
     }
 

@@ -394,7 +394,7 @@ impl Pane for PcaPane {
         self.tick(cx.now);
     }
 
-    fn due(&self, now: Duration) -> bool {
+    fn awaits_tick(&self, now: Duration) -> bool {
         self.playing.is_some_and(|next| now >= next)
     }
 

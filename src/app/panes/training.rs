@@ -289,8 +289,8 @@ impl Pane for TrainingPane {
         }
     }
 
-    fn due(&self, now: Duration) -> bool {
-        self.form.changed.is_some_and(|at| now >= at + DEBOUNCE) || self.watch.due(now)
+    fn awaits_tick(&self, now: Duration) -> bool {
+        self.form.changed.is_some_and(|at| now >= at + DEBOUNCE) || self.watch.awaits_tick(now)
     }
 
     fn animating(&self) -> bool {

@@ -402,7 +402,7 @@ impl Pane for WatchState {
         }
     }
 
-    fn due(&self, now: Duration) -> bool {
+    fn awaits_tick(&self, now: Duration) -> bool {
         self.playing.is_some_and(|next| now >= next)
     }
 

@@ -126,7 +126,7 @@ impl App {
     pub fn tick_matters(&self, now: std::time::Duration) -> bool {
         self.messages.next_expiry().is_some_and(|at| at <= now)
             || self.query.typed_at.is_some_and(|t| now >= t + super::super::panes::query::DEBOUNCE)
-            || PaneId::ALL.iter().any(|p| self.pane(*p).due(now))
+            || PaneId::ALL.iter().any(|p| self.pane(*p).awaits_tick(now))
     }
 
     /// Whether something lies over the panes.

@@ -114,8 +114,9 @@ fn words(buf: &mut Buffer, row: Rect, player: &Player, theme: &Theme, now: Durat
         return None;
     }
     let mut x = row.x + 1;
-    for (key, _, word) in KEYS.iter().filter(|k| !k.2.is_empty()) {
-        let word = match *key {
+    for (keys, _, word) in KEYS.iter().filter(|k| !k.2.is_empty()) {
+        let key = keys.split(' ').next().unwrap_or_default();
+        let word = match key {
             "space" if player.aside() => "go on",
             "space" if !player.clock.playing => "play",
             _ => word,

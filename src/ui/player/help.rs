@@ -30,12 +30,9 @@ pub fn render(buf: &mut Buffer, area: Rect, player: &Player, theme: &Theme) {
     lines.push(Default::default());
     let two = player.lanes.len() > 1;
     for (key, what, _) in KEYS {
-        let (key, what) = match *key {
-            "tab" if two => ("C-w", "to the other session"),
-            "tab" => continue,
-            key => (key, *what),
-        };
-        lines.push((key.to_owned(), what.to_owned()));
+        if two || *key != "C-w" {
+            lines.push((key.to_string(), what.to_string()));
+        }
     }
     lines.push(Default::default());
     prose(REST, &mut lines);
@@ -48,7 +45,7 @@ pub fn render(buf: &mut Buffer, area: Rect, player: &Player, theme: &Theme) {
         height,
     };
     window(buf, place, theme);
-    let name = format!(" Replay · {} ", super::bar::title(player.lane().file()));
+    let name = format!(" Replay {} {} ", theme.glyphs.separator, super::bar::title(player.lane().file()));
     let name = ellipsize(&name, usize::from(place.width.saturating_sub(4)), theme.glyphs.ascii);
     put(buf, place, place.x + 2, place.y, &name, theme.accent());
     for (i, (key, what)) in lines.iter().take(usize::from(height.saturating_sub(2))).enumerate() {

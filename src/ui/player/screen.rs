@@ -75,8 +75,12 @@ fn name(buf: &mut Buffer, area: Rect, player: &Player, lane: usize, theme: &Them
     let row = Rect { y: area.y.saturating_sub(1), height: 1, ..area };
     let active = lane == player.active;
     buf.set_style(row, if active { theme.selection() } else { theme.raised() });
-    let model =
-        player.lanes[lane].app().shared.model.as_ref().map_or(String::new(), |m| format!(" · {}", m.name));
+    let model = player.lanes[lane]
+        .app()
+        .shared
+        .model
+        .as_ref()
+        .map_or(String::new(), |m| format!(" {} {}", theme.glyphs.separator, m.name));
     let words = format!(" {}{model}", bar::title(player.lanes[lane].file()));
     let room = usize::from(row.width);
     put(buf, row, row.x, row.y, &ellipsize(&words, room, theme.glyphs.ascii), theme.strong());
