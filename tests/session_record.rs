@@ -89,8 +89,15 @@ impl Bed {
         text
     }
 
-    /// Checks a session with the program, and plays it here to its end.
+    /// Checks a session with the program, and plays it here to its end, at which nothing may wait for an answer.
     fn replay(&self, name: &str) -> Track {
+        let track = self.play(name);
+        assert!(track.app().model.works.is_empty() && !busy(track.app()), "something goes on for ever");
+        track
+    }
+
+    /// As [`Bed::replay`], for a recording that may have ended before its answers came.
+    fn play(&self, name: &str) -> Track {
         self.done(&["sessions", "check", &self.name(name)]);
         let file = Arc::new(SessionFile::open(&self.path(name)).unwrap());
         assert_eq!((file.header.source, file.header.start.size), (Source::Command, (160, 48)));
@@ -98,11 +105,6 @@ impl Bed {
         let mut track = Track::new(file.clone(), Arc::new(library));
         track.seek(file.end()).unwrap();
         assert_eq!(track.taken(), file.entries().len());
-        assert!(track.app().model.works.is_empty(), "something goes on for ever");
-        assert!(
-            !track.app().shared.library.tasks().is_empty()
-                && track.app().wake().is_none_or(|_| !busy(track.app()))
-        );
         track
     }
 }
@@ -457,7 +459,7 @@ fn a_full_disk_ends_the_recording_and_not_the_command() {
     let document: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(document["schema"], "polylens.lens/1");
     // What was written before plays.
-    let track = bed.replay("r.jsonl");
+    let track = bed.play("r.jsonl");
     assert!(track.app().shared.model.is_some() && track.taken() > 3);
 }
 
