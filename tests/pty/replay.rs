@@ -12,7 +12,7 @@ fn record(path: &Path) {
     s.send("Lth\r");
     s.wait_for("ไทย");
     s.send("6");
-    s.wait_for("Evaluate");
+    s.wait_for("answers a task");
     s.send("q");
     assert_eq!(s.end(), 0);
     s.assert_restored();
@@ -23,18 +23,18 @@ fn what_was_recorded_is_replayed_at_another_size() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("session.jsonl");
     record(&path);
-    let args = ["sessions", "play", path.to_str().unwrap(), "--at", "end"];
+    let args = ["sessions", "play", path.to_str().unwrap(), "--at", "end", "--paused"];
     let mut s = Session::start(&Start { args: &args, ..Start::default() });
     s.wait_for("REPLAY");
     s.wait_for("ไทย");
-    s.wait_for("Evaluate");
+    s.wait_for("answers a task");
     // Back to the beginning, on to the end by steps, and beside the path.
     s.send("@0\r ");
     s.wait_for("is not on this machine yet");
     s.send("}");
     s.wait_for("no further mark");
     s.send("@end\r");
-    s.wait_for("Evaluate");
+    s.wait_for("answers a task");
     s.send("2");
     s.wait_for("aside");
     s.send("\x7f");
