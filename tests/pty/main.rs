@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod replay;
+mod record;
 mod session;
 
 use session::{Session, Start};
