@@ -2,8 +2,8 @@
 //! for a state of the terminal, never for a time.
 #![cfg(unix)]
 
-mod replay;
 mod record;
+mod replay;
 mod session;
 
 use session::{Session, Start};

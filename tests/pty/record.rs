@@ -70,7 +70,7 @@ fn a_key_begins_and_ends_a_recording_and_notes_are_typed_unseen() {
     s.send("\x1b");
     s.wait_gone("Help");
     s.send("\x12");
-    s.wait_for("polylens sessions play");
+    s.wait_for("Recorded 0:0");
     s.wait_gone("REC 0:0");
     let (whole, said) = check(&path);
     assert!(whole, "{said}");
@@ -119,7 +119,7 @@ fn a_full_disk_ends_the_recording_and_not_the_explorer() {
     s.wait_for("REC 0:0");
     s.wait_for(CARD);
     for _ in 0..40 {
-        s.send("?\x1b\x1b");
+        s.send("jkjkjk");
     }
     s.wait_for("The recording has ended");
     s.wait_gone("REC 0:0");

@@ -442,7 +442,9 @@ impl Player {
                 Effect::Quit => wishes.push(Wish::Leave),
                 Effect::Redraw => wishes.push(Wish::Redraw),
                 Effect::Suspend => wishes.push(Wish::Suspend),
-                Effect::Copy(_) | Effect::Save { .. } | Effect::Picture(_) => wishes.push(Wish::App(Box::new(effect))),
+                Effect::Copy(_) | Effect::Save { .. } | Effect::Picture(_) => {
+                    wishes.push(Wish::App(Box::new(effect)))
+                }
                 Effect::FindModel(_) | Effect::FollowLog(Some(_)) => refused = true,
                 _ => {}
             }
