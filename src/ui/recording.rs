@@ -1,7 +1,7 @@
 //! A recording of the explorer while it is used: every message before the app takes it in, and what the app asks the
 //! engine. What happens before a recording is begun goes to a journal, so that the recording holds what led there.
 
-use crate::app::replay::{self, Line, What};
+use crate::app::replay::{self, Input, Line, What};
 use crate::app::text::{bytes, clock};
 use crate::app::{App, Msg, TapeSign};
 use crate::engine::protocol::{Command, Event, RunId};
@@ -87,6 +87,12 @@ impl Recording {
 
     /// Ends the recording: says where it is and how to play it.
     pub fn end(&mut self, now: Duration) -> Option<String> {
+        if self.live.is_some()
+            // What was looked at last is part of it.
+            && let Err(e) = self.add(What::User(Input::Tick), now)
+        {
+            return Some(e.to_string());
+        }
         let live = self.live.take()?;
         let path = live.recorder.path().display();
         let long = clock(now.saturating_sub(live.begin));
@@ -220,3 +226,7 @@ pub fn free_name() -> String {
         .collect();
     format!("session-{now}.jsonl")
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //! for a state of the terminal, never for a time.
 #![cfg(unix)]
 
+mod record;
 mod replay;
 mod session;
 

@@ -31,11 +31,13 @@ pub struct Start<'a> {
     pub args: &'a [&'a str],
     pub env: &'a [(&'a str, &'a str)],
     pub size: (u16, u16),
+    /// A shell's script that starts "$0" "$@", where it is not started at once.
+    pub shell: Option<&'a str>,
 }
 
 impl Default for Start<'_> {
     fn default() -> Self {
-        Self { args: &[], env: &[], size: (80, 24) }
+        Self { args: &[], env: &[], size: (80, 24), shell: None }
     }
 }
 
@@ -47,7 +49,11 @@ impl Session {
             .openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
             .expect("a pseudo-terminal");
         let home = tempfile::tempdir().expect("a temporary directory");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_polylens"));
+        let program = env!("CARGO_BIN_EXE_polylens");
+        let mut command = CommandBuilder::new(if start.shell.is_some() { "/bin/sh" } else { program });
+        if let Some(script) = start.shell {
+            command.args(["-c", script, program]);
+        }
         command.args(start.args);
         command.env_clear();
         if let Some(path) = std::env::var_os("PATH") {

@@ -171,7 +171,7 @@ fn keys(text: &str) -> Result<Vec<KeyInput>, String> {
             return Err(format!("there is no key <{name}>; < itself is written <lt>"));
         }
     }
-    Ok(parse_keys(text).into_iter().filter(|k| *k != KeyInput::char(' ')).collect())
+    Ok(parse_keys(&text.replace(' ', "")))
 }
 
 fn until(rest: &str) -> Result<Step, String> {

@@ -9,7 +9,7 @@ fn why(text: &str) -> String {
 #[test]
 fn settings_and_steps() {
     let text = "title A tour\n# what it shows\nabout Two words.\nsize 120x40\nlang th\nstyle english\n\
-                adapter a/b\nadapter c\n\nrecord\nkeys jj <enter><lt>\ntype hi there\nuntil lens\n\
+                adapter a/b\nadapter c\n\nrecord\nkeys jj <enter><lt> <space>\ntype hi there\nuntil lens\n\
                 until step 12 within 600\nsay 2.5 A caption here\nmark end\nspeed 4";
     let script = Script::parse("a.script", text).unwrap();
     assert_eq!((script.title.as_str(), script.about.as_str()), ("A tour", "Two words."));
@@ -18,7 +18,7 @@ fn settings_and_steps() {
     let steps: Vec<Step> = script.steps.iter().map(|(_, s)| s.clone()).collect();
     let key = KeyInput::char;
     let enter = KeyInput::parse("enter").unwrap();
-    assert_eq!(steps[1], Step::Keys(vec![key('j'), key('j'), enter, key('<')]));
+    assert_eq!(steps[1], Step::Keys(vec![key('j'), key('j'), enter, key('<'), key(' ')]));
     assert_eq!(steps[2], Step::Type("hi there".into()));
     assert_eq!(steps[3], Step::Until(Until::Lens, Duration::from_secs(120)));
     assert_eq!(steps[4], Step::Until(Until::Step(12), Duration::from_secs(600)));
