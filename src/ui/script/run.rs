@@ -61,6 +61,7 @@ pub fn make(name: &str, script: Script, options: Make) -> Result<String> {
 }
 
 /// What comes from other threads.
+#[expect(clippy::large_enum_variant, reason = "few at a time, each moved once")]
 enum Incoming {
     Msg(Msg),
     Weights(Weights),
