@@ -1,8 +1,9 @@
 //! The sessions that come with the program: small, whole, readable anywhere, and what the model really says.
 
-mod common;
+#[path = "common/model.rs"]
+mod model;
 
-use common::model_file;
+use model::model_file;
 use polylens::app::ThemeKind;
 use polylens::app::bundle::Bundle;
 use polylens::app::replay::{Line, Track, What};
