@@ -18,6 +18,7 @@ pub mod model;
 pub mod overlay;
 pub mod panes;
 pub mod picker;
+pub mod question;
 pub mod replay;
 pub mod shared;
 pub mod tape;

@@ -1,7 +1,7 @@
-//! Recording, as the app sees it: what it asks for, what is shown of it, and what is left out of it.
+//! Recording, as the app sees it: what it asks for, what is shown of it.
 
-use super::overlay::{Overlay, Question};
-use super::{Action, App, Msg};
+use super::action::Action;
+use super::question::Question;
 use std::path::PathBuf;
 
 /// What the user wants of a recording. The app keeps no state of it: a replay must not differ by it.
@@ -48,21 +48,6 @@ impl Tape {
             Question::NoteText => Some(Self::Note(text)),
             Question::MarkName => Some(Self::Mark(text)),
             Question::WriteTo | Question::Track | Question::TrainingLog => None,
-        }
-    }
-}
-
-impl App {
-    /// Whether a message is about the recording itself: it changes nothing but what lies over the panes, and whoever
-    /// watches a replay shall not see a note being typed.
-    pub fn about_tape(&self, msg: &Msg) -> bool {
-        let asked = matches!(&self.overlay, Some(Overlay::Ask { what, .. }) if what.about_tape());
-        match msg {
-            Msg::Ask { .. } => true,
-            Msg::Key(key) => asked || self.meaning(*key).and_then(Tape::of).is_some(),
-            Msg::Act(action) => Tape::of(*action).is_some(),
-            Msg::Paste(_) | Msg::Mouse { .. } => asked,
-            _ => false,
         }
     }
 }

@@ -94,8 +94,10 @@ fn lines(app: &App, cells: usize, height: usize, theme: &Theme) -> Vec<Line> {
     let own = own.map(|(name, words)| key(name, words, theme));
     let shown = recordings(cells, height.saturating_sub(stage.len() + 3), theme);
     let room = height >= stage.len() + shown.len() + own.len() + 3;
-    // With no model in sight the recordings are what there is to see.
-    let first = matches!(app.model.stage, Stage::Failed { .. } | Stage::Idle) && !shown.is_empty();
+    // While no model comes, the recordings are what there is to see.
+    let comes =
+        matches!(app.model.stage, Stage::Looking { .. } | Stage::Fetching { .. } | Stage::Loading { .. });
+    let first = !comes && !shown.is_empty();
     let parts = if first { [shown, stage] } else { [stage, shown] };
     for part in parts.into_iter().filter(|p| !p.is_empty()) {
         if !out.is_empty() {

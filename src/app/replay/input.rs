@@ -2,7 +2,7 @@
 
 use crate::app::messages::Level;
 use crate::app::model::{CatalogueEntry, Found};
-use crate::app::{Action, App, KeyInput, MouseKind, Msg, Overlay, PaneId, action};
+use crate::app::{Action, App, KeyInput, MouseKind, Msg, Overlay, PaneId, Tape, action};
 use crate::train::log::Update;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::path::PathBuf;
@@ -129,8 +129,16 @@ impl App {
             || PaneId::ALL.iter().any(|p| self.pane(*p).awaits_tick(now))
     }
 
-    /// Whether something lies over the panes.
-    pub fn covered(&self) -> bool {
-        self.overlay.as_ref().is_some_and(|o| !matches!(o, Overlay::Help { .. }))
+    /// Whether a message is about the recording itself: it changes nothing but what lies over the panes, and whoever
+    /// watches a replay shall not see a note being typed.
+    pub fn about_tape(&self, msg: &Msg) -> bool {
+        let asked = matches!(&self.overlay, Some(Overlay::Ask { what, .. }) if what.about_tape());
+        match msg {
+            Msg::Ask { .. } => true,
+            Msg::Key(key) => asked || self.meaning(*key).and_then(Tape::of).is_some(),
+            Msg::Act(action) => Tape::of(*action).is_some(),
+            Msg::Paste(_) | Msg::Mouse { .. } => asked,
+            _ => false,
+        }
     }
 }

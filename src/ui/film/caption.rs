@@ -68,7 +68,12 @@ pub fn caption(buf: &mut Buffer, area: Rect, text: &str, theme: &Theme) {
     }
     let widest = lines.iter().map(|l| app_text::width(l)).max().unwrap_or(0) as u16;
     let (width, height) = (widest.min(room) + 4, lines.len() as u16 + 2);
-    let place = Rect { x: area.x + (area.width - width) / 2, y: area.bottom().saturating_sub(2 + height), width, height };
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.bottom().saturating_sub(2 + height),
+        width,
+        height,
+    };
     let inside = window(buf, place, theme);
     for (i, line) in lines.iter().enumerate() {
         let style = theme.strong().patch(ground(theme));
