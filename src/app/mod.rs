@@ -84,7 +84,7 @@ impl ThemeKind {
 pub enum Msg {
     /// What a key meant; a recording has this in the key's place, so that it outlives the key table.
     Act(Action),
-    /// A question that stands in a recording made without the explorer: see [`App::adopt`].
+    /// A question that stands in a recording made without the explorer: it is taken over as if it had been asked here.
     Adopt(Command),
     Key(KeyInput),
     /// A question about the recording is put; it is left out of the recording itself.

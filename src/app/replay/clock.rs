@@ -12,7 +12,7 @@ pub const PAUSE: f64 = 2000.0;
 pub struct Clock {
     pub playing: bool,
     speed: usize,
-    /// Pauses are shortened to [`PAUSE`].
+    /// Pauses are shortened to two seconds.
     pub shorten: bool,
     /// Begins again at the end.
     pub looped: bool,

@@ -113,7 +113,7 @@ pub fn json(file: &SessionFile, from: u64, to: Option<u64>) -> Result<String> {
     })
 }
 
-/// Every number of a stretch, one a line: see [`rows::COLUMNS`].
+/// Every number of a stretch, one a line: its columns are named in the first.
 ///
 /// # Errors
 /// A line is damaged.
