@@ -9,14 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 fn origin() -> Origin {
-    let start = Start {
-        model: "gemma-3-270m".into(),
-        task: "sentiment".into(),
-        lang: "th".into(),
-        size: (120, 40),
-        ..Start::default()
-    };
-    Origin { start, title: "A title".into(), ..Origin::default() }
+    Origin { start: crate::app::replay::testing::start(), title: "A title".into(), ..Origin::default() }
 }
 
 /// The scripted explorer, what it does being recorded.

@@ -3,20 +3,23 @@
 use super::Line;
 use crate::app::App;
 use crate::app::testing::Bench;
-use crate::engine::protocol::Command;
-use crate::session::{Header, SessionFile, Source, Start, What};
+use crate::session::{Header, SessionFile, Source, Start};
 use std::sync::{Arc, Mutex};
 
-/// What a recording of these keys would hold, and the app at its end.
-pub fn lived(keys: &str) -> (SessionFile, App) {
-    let start = Start {
+/// What the scripted explorer begins with.
+pub fn start() -> Start {
+    Start {
         model: "gemma-3-270m".into(),
         task: "sentiment".into(),
         lang: "th".into(),
         size: (120, 40),
         ..Start::default()
-    };
-    let mut header = Header::new(Source::Explorer, "explore", start);
+    }
+}
+
+/// What a recording of these keys would hold, and the app at its end.
+pub fn lived(keys: &str) -> (SessionFile, App) {
+    let mut header = Header::new(Source::Explorer, "explore", start());
     header.started = "2026-01-01T00:00:00Z".into();
     header.title = "A test".into();
     let text = Arc::new(Mutex::new(serde_json::to_string(&header).unwrap() + "\n"));
@@ -35,9 +38,4 @@ pub fn lived(keys: &str) -> (SessionFile, App) {
 /// As `lived`, the file alone.
 pub fn recorded(keys: &str) -> SessionFile {
     lived(keys).0
-}
-
-/// The line of a question.
-pub fn ask(t: u64, command: Command) -> Line {
-    Line { t, what: What::Ask(command) }
 }

@@ -1,19 +1,13 @@
 use super::*;
 use crate::app::testing::Bench;
-use crate::session::{Header, Recorder, SessionFile, Source, Start};
+use crate::session::{Header, Recorder, SessionFile, Source};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Types keys into the scripted explorer and writes down what a recording would have.
 fn record(path: &Path, keys: &str) -> crate::app::App {
-    let start = Start {
-        model: "gemma-3-270m".into(),
-        task: "sentiment".into(),
-        lang: "th".into(),
-        size: (120, 40),
-        ..Start::default()
-    };
-    let mut recorder = Recorder::create(path, &Header::new(Source::Explorer, "explore", start)).unwrap();
+    let mut recorder =
+        Recorder::create(path, &Header::new(Source::Explorer, "explore", testing::start())).unwrap();
     let mut bench = Bench::new(120, 40);
     bench.tap = Some(Box::new(move |line: &Line| recorder.record(line).unwrap()));
     bench.found(Ok(crate::app::model::Found::Here));

@@ -1,22 +1,16 @@
 //! For tests: sessions recorded with the scripted engine.
 
 use crate::app::replay::Line;
+use crate::app::replay::testing::start;
 use crate::app::testing::Bench;
-use crate::session::{Header, Note, SessionFile, Source, Start, What};
+use crate::session::{Header, Note, SessionFile, Source, What};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Records what `lives` does with the scripted explorer on a screen of 120 x 40, and `extra` lines with their times.
 pub fn record(lang: &str, lives: impl FnOnce(&mut Bench), extra: &[(u64, What<()>)]) -> Arc<SessionFile> {
-    let start = Start {
-        model: "gemma-3-270m".into(),
-        task: "sentiment".into(),
-        lang: "th".into(),
-        size: (120, 40),
-        ..Start::default()
-    };
-    let mut header = Header::new(Source::Explorer, "explore", start);
+    let mut header = Header::new(Source::Explorer, "explore", start());
     header.title = "A first tour".into();
     header.started = "2026-11-23T17:00:00Z".into();
     let lines = Rc::new(RefCell::new(Vec::<(u64, String)>::new()));
