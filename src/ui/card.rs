@@ -121,17 +121,24 @@ fn recordings(cells: usize, room: usize, theme: &Theme) -> Vec<Line> {
     }
     let head = "replay a recording of a real run, without a model:";
     let mut out = vec![key("V", head, theme)];
+    let indent = " ".repeat(9);
+    let columns = cells.saturating_sub(indent.len()).max(10);
+    // Whole sentences where there is room for all of them, else their beginnings, else the titles alone.
+    let sentences = offers.iter().map(|o| rows(&o.about, columns).len()).sum::<usize>();
+    let whole = room > offers.len() + sentences;
     let wide = room > 2 * offers.len();
     for offer in offers {
-        let indent = " ".repeat(9);
         let time = clock(offer.lasts);
         out.push(vec![
             (format!("{indent}{}", offer.title), theme.strong()),
             (format!("  {time}"), theme.faint()),
         ]);
-        if wide {
-            let about = ellipsize(&offer.about, cells.saturating_sub(9), theme.glyphs.ascii).into_owned();
-            out.push(vec![(indent + &about, theme.dim())]);
+        if whole {
+            let lines = rows(&offer.about, columns).into_iter();
+            out.extend(lines.map(|r| vec![(format!("{indent}{}", offer.about[r].trim_end()), theme.dim())]));
+        } else if wide {
+            let about = ellipsize(&offer.about, columns, theme.glyphs.ascii);
+            out.push(vec![(format!("{indent}{about}"), theme.dim())]);
         }
     }
     out.truncate(room);

@@ -44,6 +44,13 @@ fn start_card_offers_what_it_will_fetch() {
 }
 
 #[test]
+fn start_card_describes_the_recordings_where_there_is_room() {
+    let mut bench = Bench::new(120, 40);
+    bench.found(Ok(Found::Fetchable { from: "Python packages with pip".into(), bytes: 241_000_000 }));
+    insta::assert_snapshot!(screen(&bench));
+}
+
+#[test]
 fn fetching_and_loading_show_progress() {
     let mut bench = Bench::new(80, 24);
     bench.found(Ok(Found::Fetchable { from: "Python packages with pip".into(), bytes: 241_000_000 }));
