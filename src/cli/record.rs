@@ -180,16 +180,7 @@ impl Tape {
 /// # Errors
 /// What hashing says; `on` gets the bytes read and all bytes.
 pub fn model_stamp(engine: &Engine, on: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<ModelStamp> {
-    let info = engine.info();
-    Ok(ModelStamp {
-        name: info.name.clone(),
-        architecture: info.architecture.clone(),
-        layers: info.layers,
-        hidden: info.hidden,
-        vocabulary: info.vocabulary,
-        dtype: info.dtype.clone(),
-        sha256: engine.weights_hash(None, on)?.unwrap_or_default(),
-    })
+    Ok(ModelStamp::of(engine.info(), engine.weights_hash(None, on)?.unwrap_or_default()))
 }
 
 /// Whether nothing more comes of the event's job.

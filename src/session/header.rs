@@ -1,6 +1,6 @@
 //! The first line of a session: what it is, and what the explorer began with.
 
-use crate::engine::protocol::{Protocol, Style};
+use crate::engine::protocol::{ModelInfo, Protocol, Style};
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the format.
@@ -28,6 +28,21 @@ pub struct ModelStamp {
     pub dtype: String,
     /// Over the files' names and contents; empty where it was not known yet: then a `weights` line says it.
     pub sha256: String,
+}
+
+impl ModelStamp {
+    /// A loaded model, with its hash.
+    pub fn of(info: &ModelInfo, sha256: String) -> Self {
+        Self {
+            name: info.name.clone(),
+            architecture: info.architecture.clone(),
+            layers: info.layers,
+            hidden: info.hidden,
+            vocabulary: info.vocabulary,
+            dtype: info.dtype.clone(),
+            sha256,
+        }
+    }
 }
 
 /// An adapter as it was loaded.

@@ -168,15 +168,7 @@ impl Recording {
     pub fn loaded(&mut self, event: &Event, engine: &Handle, then: impl FnOnce(Weights) + Send + 'static) {
         let (run, name): (RunId, &String) = match event {
             Event::ModelLoaded { info, .. } => {
-                self.header.model = Some(ModelStamp {
-                    name: info.name.clone(),
-                    architecture: info.architecture.clone(),
-                    layers: info.layers,
-                    hidden: info.hidden,
-                    vocabulary: info.vocabulary,
-                    dtype: info.dtype.clone(),
-                    sha256: String::new(),
-                });
+                self.header.model = Some(ModelStamp::of(info, String::new()));
                 self.header.adapters.clear();
                 (None, &info.name)
             }

@@ -120,7 +120,8 @@ pub fn play(options: &PlayOptions) -> Result<()> {
 /// The explorer needs somebody to look at it.
 fn need_terminal() -> Result<()> {
     const INSTEAD: &str = "Without one, `polylens lens`, `polylens pca`, `polylens models` and \
-                           `polylens tasks` print their results; see `polylens --help`.";
+                           `polylens tasks` print their results, and `polylens sessions export` makes a text or a \
+                           picture of a recording; see `polylens --help`.";
     let missing = [("stdin", std::io::stdin().is_terminal()), ("stdout", std::io::stdout().is_terminal())];
     if let Some((name, _)) = missing.iter().find(|(_, there)| !there) {
         return Err(Error::usage(format!("The explorer needs a terminal, and {name} is none. {INSTEAD}")));
