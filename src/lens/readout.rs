@@ -10,7 +10,7 @@ use crate::model::act::{Act, device, to_device, weight_row};
 use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::mat::LINE;
-use crate::model::kernels::matmul::matmul_rows;
+use crate::model::kernels::source::Source;
 use crate::model::linear::{Weight, tensor_times};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -98,10 +98,11 @@ impl<'a> Readout<'a> {
             (Weight::Cpu(w), Act::Cpu(x)) => {
                 let mut y = Mat::zeros(w.out, x.cols());
                 let row = y.stride();
+                let source = Source::new(x, 0, x.cols(), false, w.rounds);
                 y.flat_mut()[..w.out * row]
                     .par_chunks_mut(ROWS * row)
                     .enumerate()
-                    .for_each(|(i, y)| matmul_rows(w, i * ROWS..w.out.min((i + 1) * ROWS), x, y, row));
+                    .for_each(|(i, y)| source.block(w, i * ROWS..w.out.min((i + 1) * ROWS), y, row));
                 y
             }
             (Weight::Device(w), Act::Device(x)) => {
@@ -185,17 +186,20 @@ impl<'a> Readout<'a> {
             reduce::reduce(reduce::Block { z, width, columns, first: first as u32 }, plan, &floors)
         };
         match (&self.decoder.unembedding, normed) {
-            (Weight::Cpu(w), Act::Cpu(x)) => Ok(starts
-                .into_par_iter()
-                .map_init(
-                    || vec![0f32; ROWS * width],
-                    |z, first| {
-                        let rows = ROWS.min(vocabulary - first);
-                        matmul_rows(w, first..first + rows, x, &mut z[..rows * width], width);
-                        block(&mut z[..rows * width], first)
-                    },
-                )
-                .collect()),
+            (Weight::Cpu(w), Act::Cpu(x)) => {
+                let source = Source::new(x, 0, columns, false, w.rounds);
+                Ok(starts
+                    .into_par_iter()
+                    .map_init(
+                        || vec![0f32; ROWS * width],
+                        |z, first| {
+                            let rows = ROWS.min(vocabulary - first);
+                            source.block(w, first..first + rows, &mut z[..rows * width], width);
+                            block(&mut z[..rows * width], first)
+                        },
+                    )
+                    .collect())
+            }
             (Weight::Device(w), Act::Device(x)) => starts
                 .into_iter()
                 .map(|first| {

@@ -170,6 +170,11 @@ pub fn floats_of(bytes: &[u8]) -> &[f32] {
     cast(bytes)
 }
 
+/// The bits of 16-bit weights' numbers, which are kept aligned.
+pub fn halves_of(bytes: &[u8]) -> &[u16] {
+    cast(bytes)
+}
+
 /// Bytes seen as whole elements of `T`.
 fn cast<T>(bytes: &[u8]) -> &[T] {
     assert!(

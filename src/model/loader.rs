@@ -199,6 +199,11 @@ impl Maker<'_> {
         self.convert(&mut stored, name, out, inp, None)
     }
 
+    /// bf16 arithmetic where bf16 was asked for by name; weights that merely are bf16 are multiplied exactly.
+    fn arithmetic(&self, w: CpuWeight) -> CpuWeight {
+        if self.dtype == DType::Bf16 { w.rounding() } else { w }
+    }
+
     fn convert(
         &self,
         s: &mut Stored,
@@ -233,11 +238,11 @@ impl Maker<'_> {
             if w.bytes().len() <= SCAN_LIMIT {
                 scan(name, &w)?;
             }
-            return Ok(Weight::Cpu(w));
+            return Ok(Weight::Cpu(self.arithmetic(w)));
         }
         let w = rows_in_order(s, name, out, inp, order, target)?;
         s.release();
-        Ok(Weight::Cpu(w))
+        Ok(Weight::Cpu(self.arithmetic(w)))
     }
 }
 

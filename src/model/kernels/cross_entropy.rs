@@ -12,8 +12,11 @@ use super::elementwise::exp;
 #[cfg(target_arch = "x86_64")]
 use super::mat::SendPtr;
 use super::mat::{LINE, Mat};
-use super::matmul::{CpuWeight, panel_times};
+use super::matmul::CpuWeight;
 use super::simd::simd;
+#[cfg(target_arch = "x86_64")]
+use super::source::Output;
+use super::source::panel_times;
 use super::tile::{Tile, Tiles};
 use crate::engine::control::Cancel;
 use crate::error::Result;
@@ -64,7 +67,8 @@ pub fn cross_entropy(
             softcap,
             gradient: dx.is_some(),
             #[cfg(target_arch = "x86_64")]
-            packed: (amx::available() && to - from >= FEWEST).then(|| amx::Packed::new(states, 0, to - from)),
+            packed: (amx::available() && to - from >= FEWEST)
+                .then(|| amx::Packed::new(states, 0, to - from, 3)),
             cancel,
         };
         let (sum, d) = task.run()?;
@@ -175,7 +179,7 @@ impl Task<'_> {
         #[cfg(target_arch = "x86_64")]
         if let Some(packed) = &self.packed {
             let weights = amx::Weights::floats(block, inp, self.w.format, false);
-            let out = amx::Output { y: SendPtr(z.as_mut_ptr()), row: width, add: false };
+            let out = Output { y: SendPtr(z.as_mut_ptr()), row: width, add: false };
             return amx::rows_times(weights, 0..block.len() / inp, packed, out);
         }
         let tile = Tile {
@@ -191,7 +195,7 @@ impl Task<'_> {
             prefetch: false,
         };
         // SAFETY: the block has rows of `inp` numbers, rows of x and z reach to whole vectors.
-        unsafe { panel_times(tile, block.len() / inp, self.x.cols()) };
+        unsafe { panel_times(Tiles::of(simd()), tile, block.len() / inp, self.x.cols()) };
     }
 
     /// The negative log-likelihoods' sum and the gradient from all parts.
@@ -330,7 +334,7 @@ fn tiles_back(
 ) {
     packed.refill(e, width, rows, own.cols());
     let (inp, row) = (own.rows(), own.stride());
-    let out = amx::Output { y: SendPtr(own.flat_mut().as_mut_ptr()), row, add: false };
+    let out = Output { y: SendPtr(own.flat_mut().as_mut_ptr()), row, add: false };
     amx::rows_times(amx::Weights::floats(block, inp, format, true), 0..inp, packed, out);
 }
 

@@ -3,13 +3,12 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::mat::{LINE, Mat, SendPtr};
-use super::simd::simd;
-use super::tile::{Tile, Tiles};
+use super::source::{Output, Source};
 use crate::error::{Error, Result};
 use crate::model::format::{Format, bytes_of};
 use memmap2::Mmap;
 use rayon::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,6 +28,8 @@ pub struct CpuWeight {
     pub format: Format,
     pub out: usize,
     pub inp: usize,
+    /// Products with these (bf16) weights round the other side to bf16 too, where the processor multiplies bf16.
+    pub rounds: bool,
     bytes: Bytes,
 }
 
@@ -56,7 +57,7 @@ impl CpuWeight {
             // Widened formats need alignment that a careless writer may not have kept.
             return Ok(Self::copied(&map[range], format, out, inp));
         }
-        Ok(Self { format, out, inp, bytes: Bytes::Mapped(map, range) })
+        Ok(Self { format, out, inp, rounds: false, bytes: Bytes::Mapped(map, range) })
     }
 
     /// Weights copied from bytes.
@@ -65,13 +66,19 @@ impl CpuWeight {
         // SAFETY: u64 is plain data and the vector is at least as long as `raw`.
         let dst = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), raw.len()) };
         dst.copy_from_slice(raw);
-        Self { format, out, inp, bytes: Bytes::Words(Arc::new(words), raw.len()) }
+        Self { format, out, inp, rounds: false, bytes: Bytes::Words(Arc::new(words), raw.len()) }
     }
 
     /// Weights from f32 numbers.
     pub fn floats(xs: Vec<f32>, out: usize, inp: usize) -> Self {
         assert_eq!(xs.len(), out * inp);
-        Self { format: Format::F32, out, inp, bytes: Bytes::Floats(Arc::new(xs)) }
+        Self { format: Format::F32, out, inp, rounds: false, bytes: Bytes::Floats(Arc::new(xs)) }
+    }
+
+    /// The same weights for bf16 arithmetic; exact arithmetic as before where they are not bf16.
+    pub fn rounding(mut self) -> Self {
+        self.rounds = self.format == Format::Bf16;
+        self
     }
 
     /// All bytes, rows one after the other.
@@ -104,18 +111,8 @@ impl CpuWeight {
     }
 }
 
-/// Numbers of a row that are widened at a time: whole blocks of every format, small enough for the L2 cache.
-const WIDE: usize = 1024;
-/// Depth of one pass over a tile, so that its slice of activations stays in the L1 cache.
-const DEPTH: usize = 176;
-/// Most rows of weights in one task.
+/// Most rows of weights in one task of the vector kernels.
 const ROWS: usize = 64;
-/// Most tokens in one pass, so that their slice stays in the L2 cache.
-const TOKENS: usize = 768;
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
 
 thread_local! {
     /// Whether products that are begun on this thread use the processor's tiles, where it has them.
@@ -157,154 +154,32 @@ pub struct Job<'a> {
 /// threads, on the current rayon pool. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
-    #[cfg(target_arch = "x86_64")]
-    if amx::available() && TILES.get() {
-        return on_tiles(x, x_from, jobs, cols);
-    }
-    let threads = rayon::current_num_threads();
-    let total: usize = jobs.iter().map(|j| j.w.out).sum();
-    let rows = (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS);
-    let mut tasks = Vec::new();
-    assert!(
-        cols.start.is_multiple_of(LINE) && x_from.is_multiple_of(LINE) && x_from + cols.len() <= x.cols()
-    );
-    for job in jobs.iter_mut() {
-        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
-        let (y_row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
-        tasks.extend((0..job.w.out).step_by(rows).map(|first| Task {
-            w: job.w,
-            add: job.add,
-            rows: first..job.w.out.min(first + rows),
-            // Task outputs are rows of a matrix, from its column `cols.start` on.
-            y: SendPtr(y.get().wrapping_add(first * y_row + cols.start)),
-            y_row,
-        }));
-    }
-    let source = Source {
-        x: SendPtr(x.flat().as_ptr().cast_mut().wrapping_add(x_from)),
-        row: x.stride(),
-        cols: cols.len(),
+    assert!(cols.start.is_multiple_of(LINE));
+    let rounds = jobs.iter().all(|j| j.w.rounds);
+    let source = Source::new(x, x_from, cols.len(), TILES.get(), rounds);
+    let (threads, total) = (rayon::current_num_threads(), jobs.iter().map(|j| j.w.out).sum::<usize>());
+    let rows = match &source {
+        #[cfg(target_arch = "x86_64")]
+        Source::Tiles(_) => amx::task_rows(total, threads),
+        _ => (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS),
     };
-    tasks.into_par_iter().for_each(|task| {
-        SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));
-    });
-}
-
-/// [`matmul_columns`] where the processor has tiles of its own.
-#[cfg(target_arch = "x86_64")]
-fn on_tiles(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
-    let total: usize = jobs.iter().map(|j| j.w.out).sum();
-    let rows = amx::task_rows(total, rayon::current_num_threads());
-    assert!(
-        cols.start.is_multiple_of(LINE) && x_from.is_multiple_of(LINE) && x_from + cols.len() <= x.cols()
-    );
-    let packed = amx::Packed::new(x, x_from, cols.len());
     let mut tasks = Vec::new();
     for job in jobs.iter_mut() {
         assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
         let (row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
         tasks.extend((0..job.w.out).step_by(rows).map(|first| {
+            // Task outputs are rows of a matrix, from its column `cols.start` on.
             let y = SendPtr(y.get().wrapping_add(first * row + cols.start));
-            (job.w, first..job.w.out.min(first + rows), amx::Output { y, row, add: job.add })
+            (job.w, first..job.w.out.min(first + rows), Output { y, row, add: job.add })
         }));
     }
-    tasks
-        .into_par_iter()
-        .for_each(|(w, rows, out)| amx::rows_times(amx::Weights::filed(w, false), rows, &packed, out));
+    // SAFETY: every task's rows of `y` are its own, and there are enough of them.
+    tasks.into_par_iter().for_each(|(w, rows, out)| unsafe { source.rows_times(w, rows, out) });
 }
 
 /// [`matmul_columns`] on all columns.
 pub fn matmul(x: &Mat, jobs: &mut [Job]) {
     matmul_columns(x, 0, jobs, 0..x.cols());
-}
-
-/// The readout's product: rows `rows` of `w x` into `y [rows][y_row]`, on the calling thread.
-pub fn matmul_rows(w: &CpuWeight, rows: Range<usize>, x: &Mat, y: &mut [f32], y_row: usize) {
-    assert!(
-        y_row.is_multiple_of(LINE) && y_row >= x.cols() && y.len() >= rows.len() * y_row && w.inp == x.rows()
-    );
-    let source = Source { x: SendPtr(x.flat().as_ptr().cast_mut()), row: x.stride(), cols: x.cols() };
-    let task = Task { w, rows, add: false, y: SendPtr(y.as_mut_ptr()), y_row };
-    SCRATCH.with_borrow_mut(|scratch| rows_times(&task, &source, scratch));
-}
-
-struct Task<'a> {
-    w: &'a CpuWeight,
-    rows: Range<usize>,
-    add: bool,
-    y: SendPtr,
-    y_row: usize,
-}
-
-struct Source {
-    x: SendPtr,
-    row: usize,
-    cols: usize,
-}
-
-/// The task's rows of the product, for all columns of the source.
-fn rows_times(task: &Task, source: &Source, scratch: &mut Vec<f32>) {
-    let (w, first, rows) = (task.w, task.rows.start, task.rows.len());
-    let direct = w.format == Format::F32;
-    for tokens in (0..source.cols).step_by(TOKENS) {
-        let width = TOKENS.min(source.cols - tokens);
-        for wide in (0..w.inp).step_by(WIDE) {
-            let depth = WIDE.min(w.inp - wide);
-            let (panel, w_row) = if direct {
-                (w.bytes()[(first * w.inp + wide) * 4..].as_ptr().cast::<f32>(), w.inp)
-            } else {
-                scratch.resize(scratch.len().max(rows * WIDE), 0.0);
-                for r in 0..rows {
-                    w.widen_row(first + r, wide, &mut scratch[r * WIDE..][..depth]);
-                }
-                (scratch.as_ptr(), WIDE)
-            };
-            let tile = Tile {
-                k: depth,
-                w: panel,
-                w_row,
-                w_k: 1,
-                x: source.x.get().wrapping_add(wide * source.row + tokens).cast_const(),
-                x_k: source.row,
-                out: task.y.get().wrapping_add(tokens),
-                out_row: task.y_row,
-                add: task.add || wide > 0,
-                // Few tokens: the weights' way from memory takes longer than the arithmetic.
-                prefetch: direct && width <= LINE * 3,
-            };
-            // SAFETY: the panel holds `rows` rows of `depth` numbers `w_row` apart; rows of x and y reach at
-            // least to `tokens + width` rounded up to whole vectors, and y's belong to this task alone.
-            unsafe { panel_times(tile, rows, width) };
-        }
-    }
-}
-
-/// A panel of weights times a slice of tokens, in tiles.
-///
-/// # Safety
-/// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
-pub(super) unsafe fn panel_times(whole: Tile, rows: usize, width: usize) {
-    let tiles = Tiles::of(simd());
-    // Even pieces: 640 is four times 160 rather than three times 176 and a rest. With one block of columns
-    // there is no slice to keep, and whole rows are read in the order in which they lie in memory.
-    let pieces = if width <= tiles.lanes * tiles.max_cols { 1 } else { whole.k.div_ceil(DEPTH) };
-    let depth = whole.k.div_ceil(pieces);
-    for k in (0..whole.k).step_by(depth) {
-        for (c, vectors) in tiles.column_blocks(width) {
-            for r in (0..rows).step_by(tiles.max_rows) {
-                let tile = Tile {
-                    k: depth.min(whole.k - k),
-                    w: whole.w.wrapping_add(r * whole.w_row + k),
-                    x: whole.x.wrapping_add(k * whole.x_k + c),
-                    out: whole.out.wrapping_add(r * whole.out_row + c),
-                    add: whole.add || k > 0,
-                    ..whole
-                };
-                // SAFETY: the caller's.
-                unsafe { tiles.run(tiles.max_rows.min(rows - r), vectors, tile) };
-            }
-        }
-    }
 }
 
 #[cfg(test)]

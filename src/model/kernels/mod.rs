@@ -16,6 +16,7 @@ pub mod elementwise_backward;
 pub mod mat;
 pub mod matmul;
 pub mod simd;
+pub mod source;
 #[cfg(test)]
 mod testing;
 pub mod tile;

@@ -2,7 +2,7 @@
 //! `out[r][c] (+)= sum over k of w[r * w_row + k * w_k] * x[k * x_k + c]`.
 
 use super::mat::LINE;
-use super::simd::Simd;
+use super::simd::{Simd, simd};
 
 /// One tile's operands. `c` runs over `cols` vectors of the instruction set's width.
 #[derive(Clone, Copy)]
@@ -45,6 +45,16 @@ impl Tiles {
             Simd::Avx2 => &AVX2,
             _ => &PORTABLE,
         }
+    }
+
+    /// Tiles over pairs of bf16 numbers in place of floats (`k`, `w_row` and `x_k` count pairs), where the processor
+    /// multiplies those; products and sums are f32.
+    pub fn of_pairs() -> Option<&'static Self> {
+        #[cfg(target_arch = "x86_64")]
+        if simd() == Simd::Avx512 && is_x86_feature_detected!("avx512bf16") {
+            return Some(&AVX512_PAIRS);
+        }
+        None
     }
 
     /// Computes a tile of `rows` x (`cols` vectors).
@@ -139,6 +149,26 @@ fn no_fetch(_: *const f32) {}
 tiles!(AVX512, avx512, #[target_feature(enable = "avx512f")] __m512, 16, rows: 8, [1, 2, 3, 4, 5, 6, 7, 8],
     zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: _mm512_set1_ps,
     fma: _mm512_fmadd_ps, prefetch: fetch);
+
+/// `c + a * b` over the pairs in every lane.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn dot_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: vectors of the same size, of any bits.
+    unsafe {
+        _mm512_dpbf16_ps(
+            c,
+            std::mem::transmute::<__m512, __m512bh>(a),
+            std::mem::transmute::<__m512, __m512bh>(b),
+        )
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(AVX512_PAIRS, avx512_pairs, #[target_feature(enable = "avx512f,avx512bf16")] __m512, 16, rows: 8, [1, 2, 3, 4, 5, 6, 7, 8],
+    zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: _mm512_set1_ps,
+    fma: dot_pairs, prefetch: fetch);
 
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX2, avx2, #[target_feature(enable = "avx2,fma")] __m256, 8, rows: 4, [1, 2, 3, 4],

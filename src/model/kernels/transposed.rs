@@ -5,6 +5,8 @@ use super::amx;
 use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::{CpuWeight, uses_tiles};
 use super::simd::simd;
+#[cfg(target_arch = "x86_64")]
+use super::source::Output;
 use super::tile::{Tile, Tiles};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -26,7 +28,7 @@ thread_local! {
 pub fn matmul_transposed(w: &CpuWeight, x: &Mat, y: &mut Mat, add: bool) {
     assert!(w.out == x.rows() && w.inp == y.rows() && x.cols() == y.cols());
     #[cfg(target_arch = "x86_64")]
-    if amx::available() && uses_tiles() {
+    if amx::available() && (uses_tiles() || w.rounds) {
         return on_tiles(w, x, y, add);
     }
     let wide = WIDE.max(w.format.block_len());
@@ -42,13 +44,13 @@ pub fn matmul_transposed(w: &CpuWeight, x: &Mat, y: &mut Mat, add: bool) {
 #[cfg(target_arch = "x86_64")]
 fn on_tiles(w: &CpuWeight, x: &Mat, y: &mut Mat, add: bool) {
     let rows = amx::task_rows(w.inp, rayon::current_num_threads());
-    let packed = amx::Packed::new(x, 0, x.cols());
+    let packed = amx::Packed::new(x, 0, x.cols(), if w.rounds { 1 } else { 3 });
     let (row, to) = (y.stride(), SendPtr(y.flat_mut().as_mut_ptr()));
     let starts: Vec<usize> = (0..w.inp).step_by(rows).collect();
     starts.into_par_iter().for_each(|first| {
         let y = SendPtr(to.get().wrapping_add(first * row));
         let rows = first..w.inp.min(first + rows);
-        amx::rows_times(amx::Weights::filed(w, true), rows, &packed, amx::Output { y, row, add });
+        amx::rows_times(amx::Weights::filed(w, true), rows, &packed, Output { y, row, add });
     });
 }
 

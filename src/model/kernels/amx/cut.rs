@@ -5,75 +5,91 @@ use crate::model::kernels::mat::{Mat, SendPtr};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
 
-/// Activations `[in, tokens]` cut into tiles: per pair of 16 tokens, per 32 inputs, hi, mid and lo of both.
+/// Activations `[in, tokens]` cut into tiles: per pair of 16 tokens, per 32 inputs, part by part, a tile of both.
 pub struct Packed {
     tiles: Mat,
     /// Tiles along `in`.
     pub deep: usize,
     pub tokens: usize,
+    /// bf16 numbers for each number: 3 (exact), or 1 (rounded).
+    pub parts: usize,
 }
 
 impl Packed {
     /// Cuts `tokens` columns of `x` from column `from` (a multiple of 16) on the current rayon pool.
-    pub fn new(x: &Mat, from: usize, tokens: usize) -> Self {
+    pub fn new(x: &Mat, from: usize, tokens: usize, parts: usize) -> Self {
         let deep = x.rows().div_ceil(DEEP);
         let pairs = tokens.div_ceil(2 * TALL);
-        let mut tiles = Mat::to_fill(pairs * deep * 6, TILE / 4);
-        let (row, to) = (tiles.stride(), SendPtr(tiles.flat_mut().as_mut_ptr()));
-        (0..pairs * deep).into_par_iter().for_each(|at| {
+        let mut tiles = Self::memory(pairs, deep, parts);
+        let to = SendPtr(tiles.flat_mut().as_mut_ptr());
+        // A few tiles at a time: one alone is less work than handing it out.
+        (0..pairs * deep).into_par_iter().with_min_len(4).for_each(|at| {
             let (pair, k) = (at / deep, at % deep * DEEP);
-            for half in 0..2 {
-                let column = pair * 2 * TALL + half * TALL;
-                // A second half without tokens is never multiplied.
-                if column < tokens {
-                    let source = x.flat()[k * x.stride() + from + column..].as_ptr();
-                    let to =
-                        |part: usize| to.get().wrapping_add((at * 6 + part * 2 + half) * row).cast::<u8>();
-                    // SAFETY: the rows k.. below `x.rows()` hold 16 floats from that column (rows are whole vectors),
-                    // the three tiles lie in `tiles` and belong to this call; the caller of `available` has AVX-512.
-                    unsafe { cut_tokens(source, x.stride(), DEEP.min(x.rows() - k), [to(0), to(1), to(2)]) };
-                }
-            }
+            let to = to.get().cast::<u8>().wrapping_add(at * 2 * parts * TILE);
+            let source = &x.flat()[k * x.stride() + from..];
+            cut_pair(source, x.stride(), x.rows() - k, (pair * 2 * TALL, tokens), parts, to);
         });
-        Self { tiles, deep, tokens }
+        Self { tiles, deep, tokens, parts }
     }
 
-    /// Cuts `tokens` columns of `rows` rows of `x`, `stride` apart (a multiple of 16), on the calling thread, into the
-    /// memory of `self` where that is enough.
+    /// Cuts `tokens` columns of `rows` rows of `x`, `stride` apart (a multiple of 16), exactly, on the calling thread,
+    /// into the memory of `self` where that is enough.
     pub fn refill(&mut self, x: &[f32], stride: usize, rows: usize, tokens: usize) {
         assert!(stride.is_multiple_of(TALL) && stride >= tokens && x.len() >= rows * stride);
         let (deep, pairs) = (rows.div_ceil(DEEP), tokens.div_ceil(2 * TALL));
-        if self.tiles.rows() < pairs * deep * 6 {
-            self.tiles = Mat::to_fill(pairs * deep * 6, TILE / 4);
+        if self.tiles.cols() < pairs * deep * 2 * self.parts * (TILE / 4) {
+            self.tiles = Self::memory(pairs, deep, self.parts);
         }
         (self.deep, self.tokens) = (deep, tokens);
-        let (row, to) = (self.tiles.stride(), self.tiles.flat_mut().as_mut_ptr());
+        let to = self.tiles.flat_mut().as_mut_ptr().cast::<u8>();
         for at in 0..pairs * deep {
             let (pair, k) = (at / deep, at % deep * DEEP);
-            for column in (pair * 2 * TALL..tokens).step_by(TALL).take(2) {
-                let half = column / TALL % 2;
-                let to = |part: usize| to.wrapping_add((at * 6 + part * 2 + half) * row).cast::<u8>();
-                let source = x[k * stride + column..].as_ptr();
-                // SAFETY: as in `new`.
-                unsafe { cut_tokens(source, stride, DEEP.min(rows - k), [to(0), to(1), to(2)]) };
-            }
+            let to = to.wrapping_add(at * 2 * self.parts * TILE);
+            cut_pair(&x[k * stride..], stride, rows - k, (pair * 2 * TALL, tokens), self.parts, to);
         }
     }
 
     /// Nothing yet, to be filled by [`Packed::refill`].
     pub fn empty() -> Self {
-        Self { tiles: Mat::zeros(0, 0), deep: 0, tokens: 0 }
+        Self { tiles: Mat::zeros(0, 0), deep: 0, tokens: 0, parts: 3 }
+    }
+
+    /// One row, so that tiles lie without gaps, on cache lines.
+    fn memory(pairs: usize, deep: usize, parts: usize) -> Mat {
+        Mat::to_fill(1, pairs * deep * 2 * parts * (TILE / 4))
     }
 
     /// The tiles of a pair of token blocks at a depth.
     pub fn at(&self, pair: usize, deep: usize) -> *const u8 {
-        let first = (pair * self.deep + deep) * 6 * self.tiles.stride();
+        let first = (pair * self.deep + deep) * 2 * self.parts * (TILE / 4);
         self.tiles.flat()[first..].as_ptr().cast()
     }
+}
 
-    /// Bytes from one tile to the next.
-    pub fn step(&self) -> usize {
-        self.tiles.stride() * 4
+/// The tiles of up to 32 tokens from `column` of `tokens`, over up to 32 of `rows` rows.
+fn cut_pair(
+    x: &[f32],
+    stride: usize,
+    rows: usize,
+    (column, tokens): (usize, usize),
+    parts: usize,
+    to: *mut u8,
+) {
+    for half in 0..2 {
+        let column = column + half * TALL;
+        // A second half without tokens is never multiplied.
+        if column < tokens {
+            let to = |part: usize| to.wrapping_add((part * 2 + half) * TILE);
+            let source = x[column..].as_ptr();
+            // SAFETY: the rows hold 16 floats from that column (rows are whole vectors), the tiles belong to the
+            // caller; the caller of `available` has AVX-512.
+            unsafe {
+                match parts {
+                    1 => round_tokens(source, stride, DEEP.min(rows), to(0)),
+                    _ => cut_tokens(source, stride, DEEP.min(rows), [to(0), to(1), to(2)]),
+                }
+            }
+        }
     }
 }
 
@@ -89,55 +105,119 @@ fn cut(x: __m512) -> [__m512i; 3] {
     [hi, mid, _mm512_castps_si512(lo)]
 }
 
-/// A tile of 32 inputs (`rows` of them there, `stride` apart) x 16 tokens: neighbouring inputs in one lane.
+/// The upper halves of two vectors' lanes side by side in each lane: how a tile holds the numbers k and k + 16.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn joined(first: __m512i, second: __m512i) -> __m512i {
+    let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+    // (a >> 16) | (b & upper): the truth table of "second operand, or third and first".
+    _mm512_ternarylogic_epi32::<0b1110_1100>(second, _mm512_srli_epi32::<16>(first), upper)
+}
+
+/// Sixteen floats of row `k`, zeros where there are only `rows` rows.
+///
+/// # Safety
+/// Sixteen floats must be readable in each of the rows; AVX-512.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn row_or_zeros(x: *const f32, stride: usize, k: usize, rows: usize) -> __m512 {
+    // SAFETY: the caller's.
+    if k < rows { unsafe { _mm512_loadu_ps(x.wrapping_add(k * stride)) } } else { _mm512_setzero_ps() }
+}
+
+/// A tile of 32 inputs (`rows` of them there, `stride` apart) x 16 tokens: inputs k and k + 16 in one lane.
 ///
 /// # Safety
 /// `rows` times 16 floats must be readable, a tile writable at each of `to`; AVX-512.
 #[target_feature(enable = "avx512f")]
 unsafe fn cut_tokens(x: *const f32, stride: usize, rows: usize, to: [*mut u8; 3]) {
-    let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
-    for pair in 0..DEEP / 2 {
-        let load = |k: usize| {
-            // SAFETY: the caller's.
-            if k < rows {
-                unsafe { _mm512_loadu_ps(x.wrapping_add(k * stride)) }
-            } else {
-                _mm512_setzero_ps()
+    for k in 0..DEEP / 2 {
+        // SAFETY: the caller's.
+        unsafe {
+            let first = cut(row_or_zeros(x, stride, k, rows));
+            let second = cut(row_or_zeros(x, stride, k + DEEP / 2, rows));
+            for part in 0..3 {
+                _mm512_storeu_si512(to[part].wrapping_add(k * 64).cast(), joined(first[part], second[part]));
             }
-        };
-        let (even, odd) = (cut(load(2 * pair)), cut(load(2 * pair + 1)));
-        for part in 0..3 {
-            let both =
-                _mm512_or_si512(_mm512_srli_epi32::<16>(even[part]), _mm512_and_si512(odd[part], upper));
-            // SAFETY: the caller's.
-            unsafe { _mm512_storeu_si512(to[part].wrapping_add(pair * 64).cast(), both) };
         }
     }
 }
 
-/// One row of weights, `depth` floats, into row `row` of successive tiles: `parts` of them for every 32 inputs, `step`
-/// bytes apart; what is beyond `depth` in the last ones is zero.
+/// As [`cut_tokens`], rounded to the nearest bf16.
 ///
 /// # Safety
-/// `depth` floats must be readable, the tiles writable from `to` on; AVX-512.
+/// As for [`cut_tokens`].
 #[target_feature(enable = "avx512f")]
-pub unsafe fn cut_weights(w: *const f32, depth: usize, parts: usize, to: *mut u8, step: usize) {
-    for at in (0..depth).step_by(DEEP) {
-        let to = to.wrapping_add(at / DEEP * parts * step);
-        for half in 0..2 {
-            let from = at + half * 16;
-            let there = depth.saturating_sub(from).min(16);
-            let mask = ((1u32 << there) - 1) as __mmask16;
+unsafe fn round_tokens(x: *const f32, stride: usize, rows: usize, to: *mut u8) {
+    let rounded = |x: __m512| {
+        let bits = _mm512_castps_si512(x);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)))
+    };
+    for k in 0..DEEP / 2 {
+        // SAFETY: the caller's.
+        unsafe {
+            let first = rounded(row_or_zeros(x, stride, k, rows));
+            let second = rounded(row_or_zeros(x, stride, k + DEEP / 2, rows));
+            _mm512_storeu_si512(to.wrapping_add(k * 64).cast(), joined(first, second));
+        }
+    }
+}
+
+/// Up to 16 rows (`rows` of them there, `stride` apart) of 32 floats of weights (`there` of them there) as a tile, part
+/// by part, `step` bytes apart. What is not there is zero.
+///
+/// # Safety
+/// `there` floats must be readable in each of the `rows`, the tiles writable; AVX-512.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn cut_weights<const PARTS: usize>(
+    w: *const f32,
+    stride: usize,
+    rows: usize,
+    there: usize,
+    to: *mut u8,
+    step: usize,
+) {
+    let mask = |from: usize| ((1u32 << there.saturating_sub(from).min(16)) - 1) as __mmask16;
+    let masks = [mask(0), mask(16)];
+    for r in 0..TALL {
+        let to = to.wrapping_add(r * 64);
+        let half = |i: usize| {
             // SAFETY: masked lanes are not read; the others are the caller's. A prefetch never faults.
-            let x = unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(from + AHEAD).cast());
-                cut(_mm512_maskz_loadu_ps(mask, w.wrapping_add(from)))
-            };
-            for (part, x) in x.into_iter().enumerate().take(parts) {
-                let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(x));
-                // SAFETY: the caller's.
-                unsafe { _mm256_storeu_si256(to.wrapping_add(part * step + half * 32).cast(), narrow) };
+            unsafe {
+                let w = w.wrapping_add(r * stride + i * 16);
+                _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(AHEAD).cast());
+                cut(_mm512_maskz_loadu_ps(if r < rows { masks[i] } else { 0 }, w))
             }
+        };
+        let (first, second) = (half(0), half(1));
+        for part in 0..PARTS {
+            // SAFETY: the caller's.
+            unsafe {
+                _mm512_storeu_si512(to.wrapping_add(part * step).cast(), joined(first[part], second[part]));
+            }
+        }
+    }
+}
+
+/// As [`cut_weights`] for bf16 numbers, in one part.
+///
+/// # Safety
+/// As for [`cut_weights`]; AVX-512 with its byte and word instructions.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub unsafe fn copy_weights(w: *const u16, stride: usize, rows: usize, there: usize, to: *mut u8) {
+    // Lane i of 32 bits: the numbers i and i + 16.
+    let count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    let order =
+        _mm512_or_si512(count, _mm512_slli_epi32::<16>(_mm512_add_epi32(count, _mm512_set1_epi32(16))));
+    let mask = if there >= DEEP { u32::MAX } else { (1u32 << there) - 1 };
+    for r in 0..TALL {
+        // SAFETY: masked lanes are not read; the others are the caller's. A prefetch never faults.
+        unsafe {
+            let w = w.wrapping_add(r * stride);
+            _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(2 * AHEAD).cast());
+            let x = _mm512_maskz_loadu_epi16(if r < rows { mask } else { 0 }, w.cast());
+            _mm512_storeu_si512(to.wrapping_add(r * 64).cast(), _mm512_permutexvar_epi16(order, x));
         }
     }
 }
@@ -157,7 +237,6 @@ pub unsafe fn cut_turned(
     to: *mut u8,
     step: usize,
 ) {
-    let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
     let mask = ((1u32 << columns) - 1) as __mmask16;
     let load = |k: usize| {
         // SAFETY: masked lanes are not read; the others are the caller's.
@@ -169,9 +248,9 @@ pub unsafe fn cut_turned(
     };
     let mut pairs = [[_mm512_setzero_si512(); DEEP / 2]; 3];
     for pair in 0..DEEP / 2 {
-        let (even, odd) = (cut(load(2 * pair)), cut(load(2 * pair + 1)));
-        for ((to, even), odd) in pairs.iter_mut().zip(even).zip(odd).take(parts) {
-            to[pair] = _mm512_or_si512(_mm512_srli_epi32::<16>(even), _mm512_and_si512(odd, upper));
+        let (first, second) = (cut(load(pair)), cut(load(pair + DEEP / 2)));
+        for ((to, first), second) in pairs.iter_mut().zip(first).zip(second).take(parts) {
+            to[pair] = joined(first, second);
         }
     }
     for (part, pairs) in pairs.iter().enumerate().take(parts) {
@@ -216,16 +295,5 @@ fn turned(rows: &[__m512i; 16]) -> [__m512i; 16] {
     out
 }
 
-/// Zeros in place of a row.
-///
-/// # Safety
-/// As for [`cut_weights`].
-pub unsafe fn clear(tiles: usize, parts: usize, to: *mut u8, step: usize) {
-    for tile in 0..tiles * parts {
-        // SAFETY: the caller's.
-        unsafe { to.wrapping_add(tile * step).write_bytes(0, 64) };
-    }
-}
-
-/// Floats ahead that are asked for while a row is cut.
-const AHEAD: usize = 512;
+/// Floats ahead that are asked for while rows are cut side by side.
+const AHEAD: usize = 64;

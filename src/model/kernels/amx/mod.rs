@@ -2,8 +2,8 @@
 //!
 //! Every f32 is cut, exactly, into three bf16 numbers of eight significant bits each (hi + mid + lo). Of the nine
 //! products the six largest are summed in f32; the three left out are below 2^-22 of the product, as f32's own
-//! rounding is. bf16 weights are a single part, and all three products are taken. Sums over an output's terms have
-//! one order, whatever else is computed beside it.
+//! rounding is. bf16 weights are a single part, and all three products are taken; in bf16 arithmetic activations are
+//! rounded to a single part as well. Sums over an output's terms have one order, whatever else is computed beside it.
 
 mod cut;
 mod step;
@@ -12,8 +12,9 @@ pub use cut::Packed;
 
 use super::mat::SendPtr;
 use super::matmul::CpuWeight;
-use crate::model::format::{Format, floats_of};
-use cut::{clear, cut_turned, cut_weights};
+use super::source::Output;
+use crate::model::format::{Format, floats_of, halves_of};
+use cut::{copy_weights, cut_turned, cut_weights};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T1, _mm_prefetch};
 use std::cell::RefCell;
@@ -26,13 +27,11 @@ const DEEP: usize = 32;
 const TALL: usize = 16;
 /// Bytes of a tile.
 const TILE: usize = 1024;
-/// Tiles along a row that are multiplied before the sums go back to memory: two tiles of activations that deep stay
-/// in the L1 cache while all rows of a task pass by.
-const CHUNK: usize = 3;
-/// Tiles along a row that are cut at a time: whole rows of a small model, so that they are read as they lie.
-const DEEPEST: usize = 10;
-/// Rows that are cut at a time; the next ones come from memory meanwhile.
-const PANEL: usize = 128;
+/// Most tiles along a row that are cut and multiplied before the sums go back to memory: whole rows of a small model.
+const DEEPEST: usize = 20;
+/// Most rows that are cut at a time: with that depth they take a third of the L2 cache. The next ones come from memory
+/// meanwhile.
+const PANEL: usize = 160;
 /// Most rows of weights in one task.
 const ROWS: usize = 256;
 
@@ -42,7 +41,11 @@ pub fn available() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let wanted = std::env::var("POLYLENS_SIMD").map_or(true, |asked| asked == "amx");
-        wanted && is_x86_feature_detected!("avx512f") && processor_has_tiles() && permitted()
+        wanted
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && processor_has_tiles()
+            && permitted()
     })
 }
 
@@ -91,15 +94,6 @@ thread_local! {
     static SCRATCH: RefCell<(Vec<u64>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// Where a task's outputs go.
-#[derive(Clone, Copy)]
-pub struct Output {
-    pub y: SendPtr,
-    /// Floats from one row to the next.
-    pub row: usize,
-    pub add: bool,
-}
-
 /// The weights `[out, in]` of a product `w x`, or of `w^T x`, whose rows are the columns of `w`.
 #[derive(Clone, Copy)]
 pub struct Weights<'a> {
@@ -145,6 +139,14 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// bf16 numbers where they lie.
+    fn halves(&self) -> Option<&'a [u16]> {
+        match self.source {
+            Source::Filed(w) if w.format == Format::Bf16 => Some(halves_of(w.bytes())),
+            _ => None,
+        }
+    }
+
     /// `width` numbers from column `from` of `count` rows from `first` as f32: where they lie, or widened into `wide`;
     /// and the floats from one row to the next.
     fn widened(
@@ -166,29 +168,40 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// How many rows one task should have so that `threads` have enough of them.
+/// How many rows one task should have: few enough tasks that activations are not read again and again, and as many for
+/// every thread.
 pub fn task_rows(total: usize, threads: usize) -> usize {
-    (total / (threads * 2)).next_multiple_of(2 * TALL).clamp(2 * TALL, ROWS)
+    let tasks = total.div_ceil(ROWS).next_multiple_of(2 * threads.max(1));
+    total.div_ceil(tasks).next_multiple_of(2 * TALL)
+}
+
+/// `total` in pieces of at most `most`, as even as multiples of `unit` allow: the size of a piece.
+fn even(total: usize, most: usize, unit: usize) -> usize {
+    total.div_ceil(total.div_ceil((most / unit * unit).max(unit)).max(1)).next_multiple_of(unit).max(unit)
 }
 
 /// Rows `rows` of the product to `out` (whose first row is `rows.start`), on the calling thread.
 pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output) {
     SCRATCH.with_borrow_mut(|(cut, wide)| {
         let parts = weights.parts;
-        // A line more for alignment.
-        cut.resize(cut.len().max((PANEL / TALL * DEEPEST * parts * TILE + 64) / 8), 0);
-        let base = cut.as_mut_ptr().cast::<u8>();
-        let base = base.wrapping_add(base.align_offset(64));
         // Cut ends lie between the format's blocks, where rows are cut along them.
         let block = if weights.transposed { 1 } else { (weights.block() / DEEP).max(1) };
-        let deepest = DEEPEST / block * block;
+        let deepest = even(x.deep, DEEPEST, block);
+        let tall = even(rows.len(), PANEL, 2 * TALL);
+        // A line more for alignment.
+        cut.resize(cut.len().max((tall / TALL * deepest * parts * TILE + 64) / 8), 0);
+        let base = cut.as_mut_ptr().cast::<u8>();
+        let base = base.wrapping_add(base.align_offset(64));
         // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
-        let panels = rows.clone().step_by(PANEL).flat_map(|first| {
-            let last = rows.end.min(first + PANEL);
-            (0..x.deep)
-                .step_by(deepest)
-                .map(move |from| Panel { rows: first..last, deep: from..x.deep.min(from + deepest) })
+        // The depth on the outside: a slice of the activations stays while all rows pass by. Sums are the same to the
+        // last bit wherever they are interrupted.
+        let panels = (0..x.deep).step_by(deepest).flat_map(|from| {
+            let deep = from..x.deep.min(from + deepest);
+            let end = rows.end;
+            rows.clone()
+                .step_by(tall)
+                .map(move |first| Panel { rows: first..end.min(first + tall), deep: deep.clone() })
         });
         let mut panels = panels.peekable();
         while let Some(panel) = panels.next() {
@@ -204,7 +217,12 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
                 y: SendPtr(out.y.get().wrapping_add((panel.rows.start - rows.start) * out.row)),
                 ..out
             };
-            panel.times(base, parts, x, out, &mut ahead);
+            match (parts, x.parts) {
+                (1, 1) => panel.times::<1, 1>(base, x, out, &mut ahead),
+                (1, _) => panel.times::<1, 3>(base, x, out, &mut ahead),
+                (_, 1) => unreachable!("rounded activations are for bf16 weights"),
+                _ => panel.times::<3, 3>(base, x, out, &mut ahead),
+            }
         }
         // SAFETY: gives the tiles back, so that a thread switch need not save them.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
@@ -226,17 +244,28 @@ impl Panel {
     fn cut(&self, w: &Weights, base: *mut u8, wide: &mut Vec<f32>) {
         let (from, parts) = (self.deep.start * DEEP, w.parts);
         let depth = (w.inp - from).min(self.deep.len() * DEEP);
+        let halves = w.halves();
         for t in 0..self.rows.len().div_ceil(TALL) {
             let first = self.rows.start + t * TALL;
-            let there = TALL.min(self.rows.end - first);
-            let (source, stride) = w.widened((first, there), (from, depth), wide);
-            for r in 0..TALL {
-                let to = self.place(base, parts, t, 0).wrapping_add(r * 64);
-                // SAFETY: the source holds `there` rows of `depth` floats; the tiles lie within the scratch.
+            let rows = TALL.min(self.rows.end - first);
+            let place = |k: usize| (self.place(base, parts, t, k), depth - k * DEEP);
+            if let Some(xs) = halves {
+                let source = xs[first * w.inp + from..].as_ptr();
+                for k in 0..self.deep.len() {
+                    let ((to, there), source) = (place(k), source.wrapping_add(k * DEEP));
+                    // SAFETY: each row has `there` numbers from there on; the tiles lie within the scratch.
+                    unsafe { copy_weights(source, w.inp, rows, there, to) };
+                }
+                continue;
+            }
+            let (source, stride) = w.widened((first, rows), (from, depth), wide);
+            for k in 0..self.deep.len() {
+                let ((to, there), source) = (place(k), source.wrapping_add(k * DEEP));
+                // SAFETY: as above, with the rows `stride` apart.
                 unsafe {
-                    match r < there {
-                        true => cut_weights(source.wrapping_add(r * stride), depth, parts, to, 2 * TILE),
-                        false => clear(self.deep.len(), parts, to, 2 * TILE),
+                    match parts {
+                        1 => cut_weights::<1>(source, stride, rows, there, to, 2 * TILE),
+                        _ => cut_weights::<3>(source, stride, rows, there, to, 2 * TILE),
                     }
                 }
             }
@@ -268,29 +297,31 @@ impl Panel {
 
     /// How many blocks of outputs [`Panel::times`] goes through.
     fn steps(&self, x: &Packed) -> usize {
-        self.deep.len().div_ceil(CHUNK) * x.tokens.div_ceil(2 * TALL) * self.rows.len().div_ceil(2 * TALL)
+        x.tokens.div_ceil(2 * TALL) * self.rows.len().div_ceil(2 * TALL)
     }
 
-    fn times(&self, base: *mut u8, parts: usize, x: &Packed, out: Output, ahead: &mut Ahead) {
-        for chunk in (0..self.deep.len()).step_by(CHUNK) {
-            for pair in 0..x.tokens.div_ceil(2 * TALL) {
-                for t in (0..self.rows.len().div_ceil(TALL)).step_by(2) {
-                    ahead.fetch();
-                    let step = Step {
-                        w: self.place(base, parts, t, chunk),
-                        parts,
-                        x: x.at(pair, self.deep.start + chunk),
-                        x_step: x.step(),
-                        length: CHUNK.min(self.deep.len() - chunk),
-                        rows: (self.rows.len() - t * TALL).min(2 * TALL),
-                        wide: x.tokens > pair * 2 * TALL + TALL,
-                        add: out.add || self.deep.start + chunk > 0,
-                        y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
-                        y_row: out.row,
-                    };
-                    // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
-                    unsafe { step.run() };
-                }
+    fn times<const W: usize, const X: usize>(
+        &self,
+        base: *mut u8,
+        x: &Packed,
+        out: Output,
+        ahead: &mut Ahead,
+    ) {
+        for pair in 0..x.tokens.div_ceil(2 * TALL) {
+            for t in (0..self.rows.len().div_ceil(TALL)).step_by(2) {
+                ahead.fetch();
+                let step = Step {
+                    w: self.place(base, W, t, 0),
+                    x: x.at(pair, self.deep.start),
+                    length: self.deep.len(),
+                    rows: (self.rows.len() - t * TALL).min(2 * TALL),
+                    wide: x.tokens > pair * 2 * TALL + TALL,
+                    add: out.add || self.deep.start > 0,
+                    y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
+                    y_row: out.row,
+                };
+                // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
+                unsafe { step.run::<W, X>() };
             }
         }
     }
@@ -298,19 +329,21 @@ impl Panel {
 
 /// The next panel's bytes, asked for from memory while this one is multiplied.
 struct Ahead {
-    first: *const u8,
+    next: *const u8,
+    /// Bytes from one row to the next, and of what is wanted of a row.
     row: usize,
-    /// Cache lines of a row.
-    lines: usize,
+    wanted: usize,
+    /// Of this row, bytes asked for; rows to come, this one included.
     at: usize,
-    end: usize,
+    rows: usize,
+    /// Cache lines at a time.
     each: usize,
 }
 
 impl Ahead {
     fn of(w: &Weights, next: Option<&Panel>, steps: usize) -> Self {
         let Some(panel) = next else {
-            return Self { first: std::ptr::null(), row: 0, lines: 1, at: 0, end: 0, each: 0 };
+            return Self { next: std::ptr::null(), row: 0, wanted: 0, at: 0, rows: 0, each: 0 };
         };
         let (bytes, len, size) = match w.source {
             Source::Filed(w) => (w.bytes().as_ptr(), w.format.block_len(), w.format.block_bytes()),
@@ -318,21 +351,24 @@ impl Ahead {
         };
         let row = w.inp / len * size;
         let from = panel.deep.start * DEEP;
-        let depth = (w.inp - from).min(panel.deep.len() * DEEP);
-        let first = bytes.wrapping_add(panel.rows.start * row + from / len * size);
-        let lines = (depth.div_ceil(len) * size).div_ceil(64);
-        let end = lines * panel.rows.len();
-        Self { first, row, lines, at: 0, end, each: end.div_ceil(steps.max(1)) }
+        let wanted = (w.inp - from).min(panel.deep.len() * DEEP).div_ceil(len) * size;
+        let next = bytes.wrapping_add(panel.rows.start * row + from / len * size);
+        let lines = wanted.div_ceil(64) * panel.rows.len();
+        Self { next, row, wanted, at: 0, rows: panel.rows.len(), each: lines.div_ceil(steps.max(1)) }
     }
 
     #[inline]
     fn fetch(&mut self) {
-        let until = self.end.min(self.at + self.each);
-        for i in self.at..until {
-            let line = self.first.wrapping_add(i / self.lines * self.row + i % self.lines * 64);
+        for _ in 0..self.each {
+            if self.rows == 0 {
+                return;
+            }
             // SAFETY: a prefetch never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(self.at).cast()) };
+            self.at += 64;
+            if self.at >= self.wanted {
+                (self.at, self.rows, self.next) = (0, self.rows - 1, self.next.wrapping_add(self.row));
+            }
         }
-        self.at = until;
     }
 }

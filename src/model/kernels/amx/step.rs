@@ -7,9 +7,8 @@ use std::arch::asm;
 /// A block of up to 32 x 32 outputs over some depth.
 pub struct Step {
     pub w: *const u8,
-    pub parts: usize,
     pub x: *const u8,
-    pub x_step: usize,
+    /// Tiles along the depth.
     pub length: usize,
     /// Rows that are there, 1 to 32.
     pub rows: usize,
@@ -36,9 +35,11 @@ macro_rules! tile {
 }
 
 impl Step {
+    /// With weights of `W` parts and activations of `X`: 3 and 3, 1 and 3, or 1 and 1.
+    ///
     /// # Safety
-    /// See [`rows_times`]: every address that the fields name, tiles configured.
-    pub unsafe fn run(&self) {
+    /// See [`super::rows_times`]: every address that the fields name, tiles configured.
+    pub unsafe fn run<const W: usize, const X: usize>(&self) {
         let tall = self.rows > TALL;
         // Outputs that are no whole tile go by way of a buffer.
         let whole = self.rows.is_multiple_of(TALL);
@@ -54,10 +55,10 @@ impl Step {
         // SAFETY: the caller's.
         unsafe {
             match (tall, self.wide) {
-                (true, true) => self.block::<true, true>(y, y_row * 4),
-                (true, false) => self.block::<true, false>(y, y_row * 4),
-                (false, true) => self.block::<false, true>(y, y_row * 4),
-                (false, false) => self.block::<false, false>(y, y_row * 4),
+                (true, true) => self.block::<W, X, true, true>(y, y_row * 4),
+                (true, false) => self.block::<W, X, true, false>(y, y_row * 4),
+                (false, true) => self.block::<W, X, false, true>(y, y_row * 4),
+                (false, false) => self.block::<W, X, false, false>(y, y_row * 4),
             }
         }
         if !whole {
@@ -70,7 +71,11 @@ impl Step {
 
     /// tmm0 to tmm3: sums; tmm4, tmm5: weights; tmm6, tmm7: activations.
     #[inline]
-    unsafe fn block<const TALL2: bool, const WIDE2: bool>(&self, y: *mut f32, row: usize) {
+    unsafe fn block<const W: usize, const X: usize, const TALL2: bool, const WIDE2: bool>(
+        &self,
+        y: *mut f32,
+        row: usize,
+    ) {
         let (right, below) = (y.wrapping_add(TALL), y.wrapping_byte_add(TALL * row));
         let corner = below.wrapping_add(TALL);
         // SAFETY: the caller's.
@@ -92,24 +97,27 @@ impl Step {
                 tile!(zero 2);
                 tile!(zero 3);
             }
-            for k in 0..self.length {
-                let w = self.w.wrapping_add(k * self.parts * 2 * TILE);
-                let x = self.x.wrapping_add(k * 6 * self.x_step);
-                self.weights::<TALL2>(w);
-                self.activations::<WIDE2>(x);
+            let (mut w, mut x) = (self.w, self.x);
+            for _ in 0..self.length {
+                Self::weights::<TALL2>(w);
+                Self::activations::<WIDE2>(x);
                 Self::dots::<TALL2, WIDE2>();
-                self.activations::<WIDE2>(x.wrapping_add(4 * self.x_step));
-                Self::dots::<TALL2, WIDE2>();
-                self.activations::<WIDE2>(x.wrapping_add(2 * self.x_step));
-                Self::dots::<TALL2, WIDE2>();
-                if self.parts == 3 {
-                    self.weights::<TALL2>(w.wrapping_add(2 * TILE));
+                if X == 3 {
+                    Self::activations::<WIDE2>(x.wrapping_add(4 * TILE));
                     Self::dots::<TALL2, WIDE2>();
-                    self.activations::<WIDE2>(x);
-                    Self::dots::<TALL2, WIDE2>();
-                    self.weights::<TALL2>(w.wrapping_add(4 * TILE));
+                    Self::activations::<WIDE2>(x.wrapping_add(2 * TILE));
                     Self::dots::<TALL2, WIDE2>();
                 }
+                if W == 3 {
+                    Self::weights::<TALL2>(w.wrapping_add(2 * TILE));
+                    Self::dots::<TALL2, WIDE2>();
+                    Self::activations::<WIDE2>(x);
+                    Self::dots::<TALL2, WIDE2>();
+                    Self::weights::<TALL2>(w.wrapping_add(4 * TILE));
+                    Self::dots::<TALL2, WIDE2>();
+                }
+                w = w.wrapping_add(2 * W * TILE);
+                x = x.wrapping_add(2 * X * TILE);
             }
             tile!(store 0, y, row);
             if WIDE2 {
@@ -125,7 +133,7 @@ impl Step {
     }
 
     #[inline(always)]
-    unsafe fn weights<const TALL2: bool>(&self, w: *const u8) {
+    unsafe fn weights<const TALL2: bool>(w: *const u8) {
         // SAFETY: the caller's.
         unsafe {
             tile!(load 4, w, 64usize);
@@ -136,12 +144,12 @@ impl Step {
     }
 
     #[inline(always)]
-    unsafe fn activations<const WIDE2: bool>(&self, x: *const u8) {
+    unsafe fn activations<const WIDE2: bool>(x: *const u8) {
         // SAFETY: the caller's.
         unsafe {
             tile!(load 6, x, 64usize);
             if WIDE2 {
-                tile!(load 7, x.wrapping_add(self.x_step), 64usize);
+                tile!(load 7, x.wrapping_add(TILE), 64usize);
             }
         }
     }

@@ -1,0 +1,228 @@
+//! A product's input, made ready once for the kernel that will multiply it, and rows of weights times it.
+
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::mat::{LINE, Mat, SendPtr};
+use super::matmul::CpuWeight;
+use super::simd::simd;
+use super::tile::{Tile, Tiles};
+use crate::model::format::Format;
+use half::bf16;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Numbers of a row that are widened at a time: whole blocks of every format, small enough for the L2 cache.
+const WIDE: usize = 1024;
+/// Depth of one pass over a tile, so that its slice of activations stays in the L1 cache.
+const DEPTH: usize = 176;
+/// Most tokens in one pass, so that their slice stays in the L2 cache.
+const TOKENS: usize = 768;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where rows of a product go.
+#[derive(Clone, Copy)]
+pub struct Output {
+    pub y: SendPtr,
+    /// Floats from one row to the next.
+    pub row: usize,
+    /// Add to what is there instead of overwriting it.
+    pub add: bool,
+}
+
+/// Columns of activations `[in, tokens]` for products.
+pub enum Source<'a> {
+    /// As they are, from a column on.
+    Floats { x: &'a Mat, from: usize, cols: usize },
+    /// Rounded to bf16, two inputs in each number: `[in / 2, tokens]`.
+    Pairs { x: Mat, tiles: &'static Tiles },
+    #[cfg(target_arch = "x86_64")]
+    Tiles(amx::Packed),
+}
+
+impl<'a> Source<'a> {
+    /// `cols` columns of `x` from column `from` (a multiple of [`LINE`]), for the processor's own tiles where it has them
+    /// and `tiles` asks for them, for its bf16 arithmetic where it has any and `rounds` asks for it. On the current
+    /// rayon pool.
+    pub fn new(x: &'a Mat, from: usize, cols: usize, tiles: bool, rounds: bool) -> Self {
+        assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
+        #[cfg(target_arch = "x86_64")]
+        if amx::available() && (tiles || rounds) {
+            return Self::Tiles(amx::Packed::new(x, from, cols, if rounds { 1 } else { 3 }));
+        }
+        match Tiles::of_pairs() {
+            Some(tiles) if rounds && x.rows().is_multiple_of(2) => {
+                Self::Pairs { x: pairs(x, from, cols), tiles }
+            }
+            _ => Self::Floats { x, from, cols },
+        }
+    }
+
+    /// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread.
+    ///
+    /// # Safety
+    /// `out` must have that many rows, each of the source's columns up to the next multiple of [`LINE`], which nobody
+    /// else reads or writes.
+    pub unsafe fn rows_times(&self, w: &CpuWeight, rows: Range<usize>, out: Output) {
+        assert!(rows.end <= w.out);
+        match self {
+            Self::Floats { x, from, cols } => {
+                assert!(w.inp == x.rows());
+                let x = x.flat()[*from..].as_ptr();
+                // SAFETY: the caller's, and rows of x reach to whole vectors.
+                unsafe { floats_times(w, rows, (x, self.stride(), *cols), out) }
+            }
+            Self::Pairs { x, tiles } => {
+                assert!(w.inp == 2 * x.rows() && w.format == Format::Bf16);
+                // SAFETY: as above.
+                unsafe { pairs_times(tiles, w, rows, x, out) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(packed) => amx::rows_times(amx::Weights::filed(w, false), rows, packed, out),
+        }
+    }
+
+    fn stride(&self) -> usize {
+        match self {
+            Self::Floats { x, .. } => x.stride(),
+            Self::Pairs { x, .. } => x.stride(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(_) => 0,
+        }
+    }
+
+    /// Rows `rows` of `w x` into `y [rows][row]`, on the calling thread: a readout's block.
+    pub fn block(&self, w: &CpuWeight, rows: Range<usize>, y: &mut [f32], row: usize) {
+        let cols = match self {
+            Self::Floats { cols, .. } => *cols,
+            Self::Pairs { x, .. } => x.cols(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(packed) => packed.tokens,
+        };
+        assert!(row.is_multiple_of(LINE) && row >= cols && y.len() >= rows.len() * row);
+        // SAFETY: `y` is ours and large enough.
+        unsafe { self.rows_times(w, rows, Output { y: SendPtr(y.as_mut_ptr()), row, add: false }) }
+    }
+}
+
+/// Neighbouring inputs, rounded to bf16, side by side.
+fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
+    let mut out = Mat::to_fill(x.rows() / 2, cols);
+    let stride = out.stride();
+    let rows = x.rows() / 2;
+    out.flat_mut()[..rows * stride].par_chunks_mut(stride).enumerate().with_min_len(16).for_each(
+        |(r, to)| {
+            let row = |r: usize| &x.flat()[r * x.stride() + from..][..cols];
+            for ((to, a), b) in to.iter_mut().zip(row(2 * r)).zip(row(2 * r + 1)) {
+                let half = |x: &f32| u32::from(bf16::from_f32(*x).to_bits());
+                *to = f32::from_bits(half(a) | half(b) << 16);
+            }
+        },
+    );
+    out
+}
+
+/// # Safety
+/// As for [`Source::rows_times`].
+unsafe fn pairs_times(tiles: &Tiles, w: &CpuWeight, rows: Range<usize>, x: &Mat, out: Output) {
+    let k = w.inp / 2;
+    SCRATCH.with_borrow_mut(|scratch| {
+        // Pairs of the file's own bytes, copied so that they are aligned and the next rows come from memory meanwhile.
+        scratch.resize(scratch.len().max(rows.len() * k), 0.0);
+        let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
+        for (to, b) in scratch.iter_mut().zip(bytes.chunks_exact(4)) {
+            *to = f32::from_bits(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        }
+        for tokens in (0..x.cols()).step_by(TOKENS) {
+            let tile = Tile {
+                k,
+                w: scratch.as_ptr(),
+                w_row: k,
+                w_k: 1,
+                x: x.flat()[tokens..].as_ptr(),
+                x_k: x.stride(),
+                out: out.y.get().wrapping_add(tokens),
+                out_row: out.row,
+                add: out.add,
+                prefetch: false,
+            };
+            // SAFETY: as in `floats_times`.
+            unsafe { panel_times(tiles, tile, rows.len(), TOKENS.min(x.cols() - tokens)) };
+        }
+    });
+}
+
+/// # Safety
+/// As for [`Source::rows_times`]; `x` has `w.inp` rows, `x_row` apart, of whole vectors for `cols` columns.
+unsafe fn floats_times(
+    w: &CpuWeight,
+    rows: Range<usize>,
+    (x, x_row, cols): (*const f32, usize, usize),
+    out: Output,
+) {
+    let (first, count) = (rows.start, rows.len());
+    let direct = w.format == Format::F32;
+    SCRATCH.with_borrow_mut(|scratch| {
+        for tokens in (0..cols).step_by(TOKENS) {
+            let width = TOKENS.min(cols - tokens);
+            for wide in (0..w.inp).step_by(WIDE) {
+                let depth = WIDE.min(w.inp - wide);
+                let (panel, w_row) = if direct {
+                    (w.bytes()[(first * w.inp + wide) * 4..].as_ptr().cast::<f32>(), w.inp)
+                } else {
+                    scratch.resize(scratch.len().max(count * WIDE), 0.0);
+                    for r in 0..count {
+                        w.widen_row(first + r, wide, &mut scratch[r * WIDE..][..depth]);
+                    }
+                    (scratch.as_ptr(), WIDE)
+                };
+                let tile = Tile {
+                    k: depth,
+                    w: panel,
+                    w_row,
+                    w_k: 1,
+                    x: x.wrapping_add(wide * x_row + tokens),
+                    x_k: x_row,
+                    out: out.y.get().wrapping_add(tokens),
+                    out_row: out.row,
+                    add: out.add || wide > 0,
+                    // Few tokens: the weights' way from memory takes longer than the arithmetic.
+                    prefetch: direct && width <= LINE * 3,
+                };
+                // SAFETY: the panel holds `count` rows of `depth` numbers `w_row` apart; rows of x and y reach at
+                // least to `tokens + width` rounded up to whole vectors, and y's belong to the caller alone.
+                unsafe { panel_times(Tiles::of(simd()), tile, count, width) };
+            }
+        }
+    });
+}
+
+/// A panel of weights times a slice of tokens, in tiles.
+///
+/// # Safety
+/// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
+pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, width: usize) {
+    // Even pieces: 640 is four times 160 rather than three times 176 and a rest. With one block of columns
+    // there is no slice to keep, and whole rows are read in the order in which they lie in memory.
+    let pieces = if width <= tiles.lanes * tiles.max_cols { 1 } else { whole.k.div_ceil(DEPTH) };
+    let depth = whole.k.div_ceil(pieces);
+    for k in (0..whole.k).step_by(depth) {
+        for (c, vectors) in tiles.column_blocks(width) {
+            for r in (0..rows).step_by(tiles.max_rows) {
+                let tile = Tile {
+                    k: depth.min(whole.k - k),
+                    w: whole.w.wrapping_add(r * whole.w_row + k),
+                    x: whole.x.wrapping_add(k * whole.x_k + c),
+                    out: whole.out.wrapping_add(r * whole.out_row + c),
+                    add: whole.add || k > 0,
+                    ..whole
+                };
+                // SAFETY: the caller's.
+                unsafe { tiles.run(tiles.max_rows.min(rows - r), vectors, tile) };
+            }
+        }
+    }
+}
