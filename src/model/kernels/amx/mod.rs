@@ -29,9 +29,10 @@ const TALL: usize = 16;
 const TILE: usize = 1024;
 /// Most tiles along a row that are cut and multiplied before the sums go back to memory: whole rows of a small model.
 const DEEPEST: usize = 20;
-/// Most rows that are cut at a time: with that depth they take a third of the L2 cache. The next ones come from memory
-/// meanwhile.
-const PANEL: usize = 160;
+/// The same where a number is one part, so that tiles take a third of the cache.
+const DEEPEST_ROUNDED: usize = 64;
+/// Most rows that are cut at a time; the next ones come from memory meanwhile.
+const PANEL: usize = 64;
 /// Most rows of weights in one task.
 const ROWS: usize = 256;
 
@@ -186,7 +187,7 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         let parts = weights.parts;
         // Cut ends lie between the format's blocks, where rows are cut along them.
         let block = if weights.transposed { 1 } else { (weights.block() / DEEP).max(1) };
-        let deepest = even(x.deep, DEEPEST, block);
+        let deepest = even(x.deep, if x.parts == 1 { DEEPEST_ROUNDED } else { DEEPEST }, block);
         let tall = even(rows.len(), PANEL, 2 * TALL);
         // A line more for alignment.
         cut.resize(cut.len().max((tall / TALL * deepest * parts * TILE + 64) / 8), 0);
@@ -295,9 +296,9 @@ impl Panel {
         }
     }
 
-    /// How many blocks of outputs [`Panel::times`] goes through.
+    /// How many tiles of weights [`Panel::times`] goes through, in pairs.
     fn steps(&self, x: &Packed) -> usize {
-        x.tokens.div_ceil(2 * TALL) * self.rows.len().div_ceil(2 * TALL)
+        x.tokens.div_ceil(2 * TALL) * self.rows.len().div_ceil(2 * TALL) * self.deep.len()
     }
 
     fn times<const W: usize, const X: usize>(
@@ -309,7 +310,6 @@ impl Panel {
     ) {
         for pair in 0..x.tokens.div_ceil(2 * TALL) {
             for t in (0..self.rows.len().div_ceil(TALL)).step_by(2) {
-                ahead.fetch();
                 let step = Step {
                     w: self.place(base, W, t, 0),
                     x: x.at(pair, self.deep.start),
@@ -321,7 +321,7 @@ impl Panel {
                     y_row: out.row,
                 };
                 // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
-                unsafe { step.run::<W, X>() };
+                unsafe { step.run::<W, X>(ahead) };
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The tile arithmetic itself: up to 32 x 32 outputs.
 
-use super::{TALL, TILE};
+use super::{Ahead, TALL, TILE};
 use crate::model::kernels::mat::LINE;
 use std::arch::asm;
 
@@ -39,7 +39,7 @@ impl Step {
     ///
     /// # Safety
     /// See [`super::rows_times`]: every address that the fields name, tiles configured.
-    pub unsafe fn run<const W: usize, const X: usize>(&self) {
+    pub unsafe fn run<const W: usize, const X: usize>(&self, ahead: &mut Ahead) {
         let tall = self.rows > TALL;
         // Outputs that are no whole tile go by way of a buffer.
         let whole = self.rows.is_multiple_of(TALL);
@@ -55,10 +55,10 @@ impl Step {
         // SAFETY: the caller's.
         unsafe {
             match (tall, self.wide) {
-                (true, true) => self.block::<W, X, true, true>(y, y_row * 4),
-                (true, false) => self.block::<W, X, true, false>(y, y_row * 4),
-                (false, true) => self.block::<W, X, false, true>(y, y_row * 4),
-                (false, false) => self.block::<W, X, false, false>(y, y_row * 4),
+                (true, true) => self.block::<W, X, true, true>(y, y_row * 4, ahead),
+                (true, false) => self.block::<W, X, true, false>(y, y_row * 4, ahead),
+                (false, true) => self.block::<W, X, false, true>(y, y_row * 4, ahead),
+                (false, false) => self.block::<W, X, false, false>(y, y_row * 4, ahead),
             }
         }
         if !whole {
@@ -75,6 +75,7 @@ impl Step {
         &self,
         y: *mut f32,
         row: usize,
+        ahead: &mut Ahead,
     ) {
         let (right, below) = (y.wrapping_add(TALL), y.wrapping_byte_add(TALL * row));
         let corner = below.wrapping_add(TALL);
@@ -99,6 +100,7 @@ impl Step {
             }
             let (mut w, mut x) = (self.w, self.x);
             for _ in 0..self.length {
+                ahead.fetch();
                 Self::weights::<TALL2>(w);
                 Self::activations::<WIDE2>(x);
                 Self::dots::<TALL2, WIDE2>();
