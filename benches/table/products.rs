@@ -51,7 +51,7 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for kind in &KINDS {
         let Some(side) = sides.iter_mut().find(|s| s.timed && s.dtype == kind.dtype) else { continue };
-        let w = weight(kind.format, SHAPE.out, SHAPE.inp);
+        let w = weight(kind.format, SHAPE.out, SHAPE.inp).ok_or("rows of no whole blocks")?;
         let mut product = Product::new(&w, &x);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let request =

@@ -49,13 +49,13 @@ pub fn numbers(count: usize) -> Vec<f32> {
 /// time of a product does not depend on them.
 const DISTINCT: usize = 8;
 
-/// Weights `[out, inp]` of a format. `inp` is a multiple of 256.
-pub fn weight(format: Format, out: usize, inp: usize) -> CpuWeight {
-    assert!(inp.is_multiple_of(256), "rows of whole blocks");
+/// Weights `[out, inp]` of a format; `None` where its blocks do not divide `inp`.
+pub fn weight(format: Format, out: usize, inp: usize) -> Option<CpuWeight> {
+    format.bytes_for(inp)?;
     let distinct = out.clamp(1, DISTINCT);
     let xs = numbers(distinct * inp);
     if format == Format::F32 {
-        return CpuWeight::floats(xs.iter().copied().cycle().take(out * inp).collect(), out, inp);
+        return Some(CpuWeight::floats(repeated(&xs, out * inp), out, inp));
     }
     let some: Vec<u8> = match format {
         Format::F32 => bytes_of(&xs).to_vec(),
@@ -72,12 +72,17 @@ pub fn weight(format: Format, out: usize, inp: usize) -> CpuWeight {
         Format::Q5K => blocks::<BlockQ5K>(&xs),
         Format::Q6K => blocks::<BlockQ6K>(&xs),
     };
-    let row = some.len() / distinct;
-    let mut all = vec![0u8; out * row];
-    for to in all.chunks_mut(some.len()) {
-        to.copy_from_slice(&some[..to.len()]);
+    let all = repeated(&some, some.len() / distinct * out);
+    Some(CpuWeight::copied(&all, format, out, inp))
+}
+
+/// `len` elements that repeat `some`.
+fn repeated<T: Copy>(some: &[T], len: usize) -> Vec<T> {
+    let mut all = Vec::with_capacity(len);
+    while all.len() < len {
+        all.extend_from_slice(&some[..some.len().min(len - all.len())]);
     }
-    CpuWeight::copied(&all, format, out, inp)
+    all
 }
 
 /// Numbers in the blocks of a quantised format.
@@ -139,9 +144,9 @@ mod tests {
             Format::Q5K,
             Format::Q6K,
         ];
-        let want = weight(Format::F32, 19, 256);
+        let want = weight(Format::F32, 19, 256).unwrap();
         for format in all {
-            let w = weight(format, 19, 256);
+            let w = weight(format, 19, 256).unwrap();
             assert_eq!((w.out, w.inp, w.format), (19, 256, format));
             for r in [0, 7, 18] {
                 let apart = w.row(r).iter().zip(want.row(r)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -151,11 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn blocks_that_do_not_divide_a_row() {
+        assert!(weight(Format::Q4K, 4, 640).is_none() && weight(Format::Q5_0, 4, 640).is_some());
+    }
+
+    #[test]
     fn a_product_is_computed_and_timed() {
         let shape = Shape { tokens: 3, inp: 256, out: 5 };
         assert_eq!((shape.flops(), shape.to_string()), (7680.0, "3 x 256 x 5".to_owned()));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let (w, xs) = (weight(Format::F32, 5, 256), numbers(3 * 256));
+        let (w, xs) = (weight(Format::F32, 5, 256).unwrap(), numbers(3 * 256));
         let x = Mat::from_tokens(256, 3, &xs);
         let mut product = Product::new(&w, &x);
         assert!(product.seconds(&pool) > 0.0);

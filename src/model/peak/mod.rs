@@ -41,6 +41,8 @@ pub struct Peaks {
     pub tiles: Option<Rate>,
     /// Bytes a second that are read from memory, beyond every cache.
     pub read: f64,
+    /// How much of the processor this process got while it was measured, 0 to 1; `None` where the system does not tell.
+    pub got: Option<f64>,
 }
 
 /// Products of bf16 parts that take the place of one f32 product on tiles (see [`super::kernels::amx`]).
@@ -53,9 +55,14 @@ const TRY: f64 = 0.02;
 impl Peaks {
     /// Measures for about a second, on all threads of `pool` at once.
     pub fn measure(pool: &ThreadPool) -> Self {
+        let (start, before) = (Instant::now(), cpu_seconds());
+        let f32 = fastest(pool, f32_loops()).unwrap_or(Rate { name: "none", flops: 0.0 });
+        let wall = start.elapsed().as_secs_f64() * pool.current_num_threads() as f64;
+        let got = before.zip(cpu_seconds()).map(|(before, after)| ((after - before) / wall).clamp(0.0, 1.0));
         Self {
             threads: pool.current_num_threads(),
-            f32: fastest(pool, f32_loops()).unwrap_or(Rate { name: "none", flops: 0.0 }),
+            f32,
+            got,
             bf16: fastest(pool, bf16_loops()),
             tiles: fastest(pool, tile_loops()),
             read: read(pool),
@@ -116,6 +123,24 @@ fn rounds_a_second(pool: &ThreadPool, run: fn(u64) -> f32) -> f64 {
     }
     rounds = (rounds as f64 * TRY / seconds(rounds)).max(1.0) as u64;
     (0..TRIES).map(|_| rounds as f64 * threads / seconds(rounds)).fold(0.0, f64::max)
+}
+
+/// Processor time that this process has used, all threads together.
+#[cfg(unix)]
+fn cpu_seconds() -> Option<f64> {
+    // SAFETY: plain numbers, all of which the call fills in.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) } != 0 {
+        return None;
+    }
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 * 1e-6;
+    Some(seconds(usage.ru_utime) + seconds(usage.ru_stime))
+}
+
+#[cfg(not(unix))]
+fn cpu_seconds() -> Option<f64> {
+    None
 }
 
 /// Bytes read by all threads together: more than the caches of common processors hold.
