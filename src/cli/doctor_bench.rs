@@ -143,7 +143,7 @@ impl Measured {
 }
 
 /// Below it something else uses the processor.
-const GOT: f64 = 0.9;
+const GOT: f64 = 0.85;
 /// What good kernels reach of the peak in large products, in per cent.
 const GOOD: f64 = 70.0;
 
