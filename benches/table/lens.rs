@@ -2,7 +2,7 @@
 
 use crate::common::setting;
 use crate::prompts::{QUERIES, fresh, lens};
-use crate::show::{Goal, Row};
+use crate::show::{Goal, Row, Table};
 use crate::sides::{Found, Given, Side, apart};
 use crate::times::{largest, median};
 use polylens::engine::protocol::LensAnswer;
@@ -19,7 +19,7 @@ struct Times {
 }
 
 /// The row of prompts that begin as none before, or (`warm`) as one that was just read. The reference reads all of it.
-pub fn rows(sides: &mut [Side], warm: bool) -> Result<Vec<Row>, String> {
+pub fn rows(sides: &mut [Side], warm: bool, table: &mut Table) -> Result<Vec<Row>, String> {
     let mut times: Vec<Times> = sides.iter().map(|_| Times::default()).collect();
     let mut given: Vec<Given> = sides.iter().map(|_| Given::default()).collect();
     let (mut tokens, mut reused) = (0, 0);
@@ -51,6 +51,11 @@ pub fn rows(sides: &mut [Side], warm: bool) -> Result<Vec<Row>, String> {
         true => format!("the same, {reused} of {tokens} tokens read before"),
         false => format!("prompt to full lens, {tokens} tokens"),
     };
+    if warm {
+        table.note(format!(
+            "{work}: the reference keeps nothing between prompts, so that its whole time counts for the same result."
+        ));
+    }
     let goals = if warm { [4.0, 2.5] } else { [2.2, 1.4] };
     let row = |((side, times), apart): ((&Side, &Times), _)| {
         let (ours, theirs) =

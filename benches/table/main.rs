@@ -59,8 +59,8 @@ fn wanted(variable: &str, all: &[&'static str]) -> Result<Vec<&'static str>, Str
 
 fn measure(row: &str, sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
     match row {
-        "lens" => lens::rows(sides, false),
-        "warm" => lens::rows(sides, true),
+        "lens" => lens::rows(sides, false, table),
+        "warm" => lens::rows(sides, true, table),
         "sentiment" => {
             scored::rows(sides, "sentiment", "20-language sentiment evaluation", [4.0, 3.0], table)
         }
@@ -87,7 +87,7 @@ fn run() -> Result<bool, String> {
         let start = Instant::now();
         let found = match *row {
             "train" => trained::rows(&dtypes, &mut table),
-            _ => memory_row::rows(&dtypes),
+            _ => memory_row::rows(&dtypes, &mut table),
         };
         table.add(found.map_err(|e| format!("{row}: {e}"))?, start);
     }

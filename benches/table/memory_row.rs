@@ -4,7 +4,7 @@ use crate::common::{Beside, load, reference};
 use crate::memory::peak;
 use crate::scored::{Prompts, Scored};
 use crate::scoring;
-use crate::show::{Goal, Row};
+use crate::show::{Goal, Row, Table};
 use crate::sides::torch;
 use crate::turns::Work;
 use std::process::Command;
@@ -39,8 +39,11 @@ fn longest(prompts: &Prompts) -> Vec<usize> {
     some
 }
 
-pub fn rows(dtypes: &[&'static str]) -> Result<Vec<Row>, String> {
+pub fn rows(dtypes: &[&'static str], table: &mut Table) -> Result<Vec<Row>, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    table.note(format!(
+        "peak memory: ours of {LANGUAGES} languages' items, the reference's of its {PROMPTS} longest of them, {BATCH} at a time."
+    ));
     let mut rows = Vec::new();
     for dtype in dtypes {
         let out = Command::new(&me)

@@ -13,23 +13,40 @@ use serde_json::json;
 const SHAPE: Shape = Shape { tokens: 150, inp: 4096, out: 14336 };
 const TRIES: usize = 7;
 
-/// A kind of product: its name, the weights, and which share should be reached.
+/// A kind of product: its name, the weights, and which share of which peak should be reached.
 struct Kind {
     name: &'static str,
     dtype: &'static str,
     format: Format,
-    goal: f64,
+    rounds: bool,
+    goal: Goal,
     peak: fn(&Peaks) -> f64,
 }
 
-const KINDS: [Kind; 2] = [
-    Kind { name: "f32 weights", dtype: "f32", format: Format::F32, goal: 0.8, peak: |p| p.f32.flops },
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: "f32 weights",
+        dtype: "f32",
+        format: Format::F32,
+        rounds: false,
+        goal: Goal::Share(0.8),
+        peak: |p| p.f32.flops,
+    },
     Kind {
         name: "bf16 weights, f32 arithmetic",
         dtype: "bf16",
         format: Format::Bf16,
-        goal: 0.75,
+        rounds: false,
+        goal: Goal::Share(0.8),
         peak: |p| p.f32.flops,
+    },
+    Kind {
+        name: "bf16 arithmetic",
+        dtype: "bf16",
+        format: Format::Bf16,
+        rounds: true,
+        goal: Goal::Share(0.75),
+        peak: Peaks::bf16_at_most,
     },
 ];
 
@@ -52,6 +69,7 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
     for kind in &KINDS {
         let Some(side) = sides.iter_mut().find(|s| s.timed && s.dtype == kind.dtype) else { continue };
         let w = weight(kind.format, SHAPE.out, SHAPE.inp).ok_or("rows of no whole blocks")?;
+        let w = if kind.rounds { w.rounding() } else { w };
         let mut product = Product::new(&w, &x);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let request =
@@ -74,7 +92,7 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
             ours: show(ours),
             theirs: theirs.map(show),
             ratio: Some(ours / peak),
-            goal: Goal::Share(kind.goal),
+            goal: kind.goal,
             apart: None,
         });
     }

@@ -33,7 +33,7 @@ struct Peak {
     gflops: f64,
 }
 
-/// One product with weights of one format, in f32 arithmetic.
+/// One product with weights of one format.
 #[derive(Debug, Serialize)]
 struct Measured {
     tokens: usize,
@@ -45,7 +45,7 @@ struct Measured {
     gflops: f64,
     /// Of the weights' bytes.
     gb_s: f64,
-    /// The limit that is nearer: "arithmetic" (the f32 peak) or "memory" (reading the weights).
+    /// The limit that is nearer: "arithmetic" (the peak of the arithmetic's format) or "memory" (reading the weights).
     limit: &'static str,
     percent: f64,
 }
@@ -79,8 +79,11 @@ pub fn measure() -> Result<Speed> {
         let x = Mat::from_tokens(shape.inp, shape.tokens, &numbers(shape.inp * shape.tokens));
         for format in FORMATS {
             // Blocks of 256 do not divide every model's rows: such a model has no such weights.
-            if let Some(w) = weight(format, shape.out, shape.inp) {
-                products.push(Measured::of(shape, &w, median(&pool, &w, &x), &peaks));
+            let Some(w) = weight(format, shape.out, shape.inp) else { continue };
+            products.push(Measured::of(shape, &w, median(&pool, &w, &x), &peaks));
+            let rounding = w.rounding();
+            if rounding.rounds {
+                products.push(Measured::of(shape, &rounding, median(&pool, &rounding, &x), &peaks));
             }
         }
     }
@@ -122,13 +125,14 @@ impl Peak {
 impl Measured {
     fn of(shape: Shape, w: &CpuWeight, seconds: f64, peaks: &Peaks) -> Self {
         let bytes = w.bytes().len() as f64;
-        let (arithmetic, memory) = (shape.flops() / peaks.f32.flops, bytes / peaks.read);
+        let peak = if w.rounds { peaks.bf16_at_most() } else { peaks.f32.flops };
+        let (arithmetic, memory) = (shape.flops() / peak, bytes / peaks.read);
         Self {
             tokens: shape.tokens,
             inp: shape.inp,
             out: shape.out,
             weights: w.format.name(),
-            arithmetic: "f32",
+            arithmetic: if w.rounds { "bf16" } else { "f32" },
             ms: seconds * 1e3,
             gflops: shape.flops() / seconds / 1e9,
             gb_s: bytes / seconds / 1e9,
@@ -244,7 +248,7 @@ impl Speed {
             ]);
         }
         out += &table.text(usize::MAX);
-        out += "\nof the peak: of the f32 peak on vectors, or of the reading of memory where that is the nearer limit.\n";
+        out += "\nThe peak is that of f32 on vectors, or the highest of bf16; where reading is the nearer limit, that of memory.\n";
         for sentence in &self.sentences {
             out += &format!("\n{sentence}\n");
         }
