@@ -8,49 +8,21 @@
 //! POLYLENS_BENCH_DTYPE (f32), POLYLENS_BENCH_STRICT (fail where a goal is missed).
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
+#[path = "common/prompts.rs"]
+mod prompts;
+#[path = "common/times.rs"]
+mod times;
 
 use common::{Beside, load, reference, setting};
-use polylens::engine::protocol::{LensAnswer, Query};
-use polylens::engine::{Cancel, Engine};
+use memory::peak;
+use prompts::{QUERIES, SHOTS, fresh, lens};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// Two shots, as in the sentiment task; with `QUERIES` about 180 tokens of Gemma's vocabulary.
-const SHOTS: &str = "Review: I bought this lamp for my daughter's desk and we are both delighted. The light is warm, \
-the arm stays where you put it, and after half a year of daily use nothing has come loose. Even the switch still clicks as on \
-the first day, and the shop sent a spare bulb without being asked. Worth every cent.\n\
-Sentiment: \"positive\"\nReview: The zip broke on the second day and the seller never answered any of my three letters. \
-The fabric smells of glue, the colour is not the one in the picture, and the pockets are sewn shut. I \
-would have sent it back, but the postage costs more than the jacket. Save your money.\n\
-Sentiment: \"negative\"\n";
-const QUERIES: [&str; 4] = [
-    "Review: Nach zwei Wochen war der Akku leer, und das Ladegerät passt in keine Steckdose. Sehr ärgerlich.\nSentiment: \"",
-    "Review: หนังสือเล่มนี้อ่านสนุกมาก ภาพสวย และส่งถึงบ้านเร็วกว่าที่คิด\nSentiment: \"",
-    "Review: 这双鞋穿起来很舒服，走了一整天脚也不疼，下次还会再买。\nSentiment: \"",
-    "Review: Kitabu hiki kinachosha, na kurasa kumi zilikuwa zimechanika nilipokipokea.\nSentiment: \"",
-];
 /// Set in the child process that measures a cold start and the peak memory.
 const COLD: &str = "POLYLENS_BENCH_COLD";
-
-/// One lens, in milliseconds.
-fn lens(engine: &Engine, prefix: &str, text: &str) -> Result<(f64, LensAnswer), String> {
-    let query = Query { prefix: prefix.to_owned(), text: text.to_owned(), ..Query::default() };
-    let start = Instant::now();
-    let answer = engine.lens(&query, &[None], 10, &Cancel::new(), &mut |_| {}).map_err(|e| e.to_string())?;
-    Ok((start.elapsed().as_secs_f64() * 1e3, answer))
-}
-
-/// A prefix that no cache has seen: a different first word each round.
-fn fresh(round: usize) -> String {
-    format!("{round}.\n{SHOTS}")
-}
-
-/// Peak resident memory of this process in bytes, where the system tells.
-fn peak() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1024.0)
-}
 
 /// In a process of its own: load, first lens, peak memory; one line for the parent.
 fn cold() -> Result<(), String> {
@@ -79,13 +51,12 @@ struct Times(Vec<f64>);
 
 impl Times {
     fn median(&self) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        times::median(self.0.iter().copied())
     }
 
     fn show(&self, name: &str) {
-        let (low, high) = self.0.iter().fold((f64::MAX, 0f64), |(l, h), &t| (l.min(t), h.max(t)));
+        let low = self.0.iter().copied().fold(f64::MAX, f64::min);
+        let high = times::largest(self.0.iter().copied());
         println!("  {name:<38}{:>8.0} ms   ({low:.0} to {high:.0})", self.median());
     }
 }

@@ -180,6 +180,28 @@ fn doctor_tells_what_is_there() {
 }
 
 #[test]
+fn doctor_measures_the_machine() {
+    let v: Value = serde_json::from_str(&expect(0, &["doctor", "--bench", "--json"]).0).unwrap();
+    let speed = &v["speed"];
+    assert!(speed["threads"].as_u64().unwrap() >= 1 && speed["kernels"].is_string(), "{speed}");
+    for peak in speed["peaks"].as_array().unwrap() {
+        assert!(peak["gflops"].as_f64().unwrap() > 0.0 && peak["instructions"].is_string(), "{peak}");
+    }
+    assert!(speed["memory_read_gb_s"].as_f64().unwrap() > 0.0);
+    let products = speed["products"].as_array().unwrap();
+    let weights = |name: &str| products.iter().filter(|p| p["weights"] == name).count();
+    // Rows of 640 are no whole blocks of Q4_K.
+    assert_eq!((weights("f32"), weights("bf16"), weights("Q5_0"), weights("Q4_K")), (4, 8, 4, 2));
+    for product in products {
+        let positive = |key: &str| product[key].as_f64().is_some_and(|x| x > 0.0);
+        assert!(["ms", "gflops", "gb_s", "percent"].iter().all(|k| positive(k)), "{product}");
+    }
+    assert!(!speed["sentences"].as_array().unwrap().is_empty());
+    let v: Value = serde_json::from_str(&expect(0, &["doctor", "--json"]).0).unwrap();
+    assert!(v["speed"].is_null());
+}
+
+#[test]
 fn tasks_are_listed_and_shown() {
     let (table, _) = expect(0, &["tasks", "list"]);
     assert!(table.contains("sentiment") && table.contains("positive, negative"), "{table}");

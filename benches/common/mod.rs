@@ -12,17 +12,22 @@ pub fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
-/// The model that is measured.
+/// The model that is measured, in the format that POLYLENS_BENCH_DTYPE names (f32).
 pub fn load() -> Result<Engine, String> {
+    load_as(&std::env::var("POLYLENS_BENCH_DTYPE").unwrap_or_else(|_| "f32".to_owned()))
+}
+
+/// The model that is measured, in a format named as by `--dtype`.
+pub fn load_as(dtype: &str) -> Result<Engine, String> {
     let model = std::env::var("POLYLENS_BENCH_MODEL").unwrap_or_else(|_| hub::DEFAULT_MODEL.to_owned());
     let found =
         hub::resolve(&model, &mut |_, _, _, _| {}, &Cancel::new(), false).map_err(|e| e.to_string())?;
-    let dtype = match std::env::var("POLYLENS_BENCH_DTYPE").as_deref() {
-        Err(_) | Ok("f32") => DType::F32,
-        Ok("f16") => DType::F16,
-        Ok("bf16") => DType::Bf16,
-        Ok("native") => DType::Native,
-        Ok(other) => {
+    let dtype = match dtype {
+        "f32" => DType::F32,
+        "f16" => DType::F16,
+        "bf16" => DType::Bf16,
+        "native" => DType::Native,
+        other => {
             return Err(format!("POLYLENS_BENCH_DTYPE is {other:?}; f32, f16, bf16 and native are possible"));
         }
     };

@@ -1,6 +1,8 @@
-"""The reference side of `cargo bench --bench train`: LoRA training with transformers and PEFT, f32.
+"""The reference side of `cargo bench --bench train`: LoRA training with transformers and PEFT.
 
-usage: train.py MODEL_DIR THREADS DATA.json ADAPTER_DIR {all|answers}      (started by the benchmark; see setup.sh)
+usage: train.py MODEL_DIR THREADS DATA.json ADAPTER_DIR {all|answers} [float32|bfloat16]      (started by the benchmark; see setup.sh)
+
+The last word is the format of the frozen weights and of the arithmetic; PEFT keeps the adapter's own weights in f32.
 
 One epoch over the rows in order, 16 a step as 4 x 4, right-padded, from the adapter's exact weights, with what
 transformers' Trainer does: labels of -100 where a position is not in the loss, each pass' summed loss divided by the
@@ -22,6 +24,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 
 path, threads, data, adapter, way = sys.argv[1:6]
+dtype = getattr(torch, sys.argv[6] if len(sys.argv) > 6 else "float32")
 BATCH, MICRO, CUTOFF, IGNORED = 16, 4, 2048, -100
 torch.set_num_threads(int(threads))
 
@@ -37,7 +40,7 @@ def peak():
 
 tokenizer = AutoTokenizer.from_pretrained(path)
 base = AutoModelForCausalLM.from_pretrained(
-    path, dtype=torch.float32, attn_implementation=os.environ.get("POLYLENS_REFERENCE_ATTENTION"))
+    path, dtype=dtype, attn_implementation=os.environ.get("POLYLENS_REFERENCE_ATTENTION"))
 model = peft.PeftModel.from_pretrained(base, adapter, is_trainable=True).train()
 trained = [p for p in model.parameters() if p.requires_grad]
 
@@ -68,7 +71,7 @@ def loss_of(batch, items):
     cap = getattr(base.config, "final_logit_softcapping", None)
     if cap is not None:
         logits = cap * torch.tanh(logits / cap)
-    return torch.nn.functional.cross_entropy(logits, labels[asked], reduction="sum") / items
+    return torch.nn.functional.cross_entropy(logits.float(), labels[asked], reduction="sum") / items
 
 
 with open(data) as file:

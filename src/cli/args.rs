@@ -333,6 +333,9 @@ pub enum TasksAction {
 
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
+    /// Measure what this processor and its memory can do, and how much of it matrix products reach (some ten seconds)
+    #[arg(long)]
+    pub bench: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 use super::args::Doctor;
 use super::console;
+use super::doctor_bench::{self, Speed};
 use crate::error::Result;
 use crate::hub::HubConfig;
 use crate::report::json;
@@ -24,6 +25,9 @@ struct Findings {
     python: Tool,
     pip: Tool,
     terminal: Terminal,
+    /// With --bench.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<Speed>,
     /// What to do about what was found missing; whole sentences.
     advice: Vec<String>,
 }
@@ -69,9 +73,15 @@ struct Terminal {
 /// Looks and prints.
 ///
 /// # Errors
-/// When stdout cannot be written; what is missing on the machine is a finding, not an error.
+/// When stdout cannot be written or no threads can be started; what is missing on the machine is a finding, not an error.
 pub fn run(args: &Doctor) -> Result<()> {
-    let findings = look();
+    let mut findings = look();
+    if args.bench {
+        if std::io::stderr().is_terminal() {
+            eprintln!("measuring for some ten seconds; whatever else runs makes the figures smaller");
+        }
+        findings.speed = Some(doctor_bench::measure()?);
+    }
     console::print(&if args.json { json::document(&findings)? } else { text(&findings) })
 }
 
@@ -101,6 +111,7 @@ fn look() -> Findings {
         python,
         pip,
         terminal,
+        speed: None,
         advice,
     }
 }
@@ -281,6 +292,9 @@ fn text(f: &Findings) -> String {
     let mut out: String = lines.iter().map(|(key, value)| format!("{key:<10}{value}\n")).collect();
     for sentence in &f.advice {
         out += &format!("advice    {sentence}\n");
+    }
+    if let Some(speed) = &f.speed {
+        out += &speed.text();
     }
     out
 }

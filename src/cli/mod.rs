@@ -6,6 +6,7 @@ mod completions;
 mod console;
 mod data;
 mod doctor;
+mod doctor_bench;
 mod eval;
 mod explore;
 mod interrupt;

@@ -10,6 +10,8 @@ pub mod kernels;
 pub mod linear;
 pub mod loader;
 pub mod names;
+pub mod peak;
+pub mod product;
 pub mod tokenizer;
 pub mod weights;
 mod widen;

@@ -74,7 +74,7 @@ fn permitted() -> bool {
 
 /// LDTILECFG's operand: eight tiles of 16 rows of 64 bytes.
 #[repr(C, align(64))]
-struct TileConfig {
+pub struct TileConfig {
     palette: u8,
     start_row: u8,
     reserved: [u8; 14],
@@ -82,7 +82,8 @@ struct TileConfig {
     rows: [u8; 16],
 }
 
-static CONFIG: TileConfig = TileConfig {
+/// All eight tiles as large as they can be.
+pub static CONFIG: TileConfig = TileConfig {
     palette: 1,
     start_row: 0,
     reserved: [0; 14],
