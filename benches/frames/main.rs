@@ -5,6 +5,8 @@
 //! word in their names.
 
 mod busy;
+mod held;
+mod live;
 mod measure;
 
 use busy::Busy;
@@ -91,7 +93,10 @@ fn main() {
         }
     }
     replays(&wanted, &mut rows);
-    print(&rows);
+    if !rows.is_empty() {
+        print(&rows);
+    }
+    held::all(&wanted);
 }
 
 /// The recordings that come with the program, at their end and in their middle.
