@@ -10,6 +10,7 @@ mod fuzz_sessions;
 mod input;
 mod log;
 mod overlays;
+pub mod painter;
 pub mod palette;
 pub mod panes;
 pub mod picture;

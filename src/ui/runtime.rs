@@ -1,7 +1,10 @@
-//! The event loop: terminal, engine and timers are one stream; all of it is taken in, then drawn, at
-//! most 30 times a second.
+//! The event loop: terminal, engine and timers are one stream; all of it is taken in, then drawn.
+//!
+//! A key is seen in the next frame, at most 60 times a second; what comes by itself is drawn half as often. However
+//! many keys wait, and however slow the terminal is, all that came in goes into one frame: nothing lags behind.
 
 mod front;
+mod pace;
 mod signals;
 
 use super::player::{self, Front};
@@ -16,6 +19,7 @@ use crate::app::{App, Effect, Msg, Tape};
 use crate::engine::worker;
 use crate::error::{Context, Error, Result};
 use crate::session::Weights;
+use pace::Pace;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event;
 use ratatui::layout::Rect;
@@ -25,10 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
-/// Shortest time between two frames.
-const FRAME: Duration = Duration::from_millis(33);
-/// Messages taken in at most before a frame is drawn.
+/// Messages taken in at most before a frame is drawn, and for how long at most.
 const BATCH: usize = 512;
+const TAKING: Duration = Duration::from_millis(32);
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Runtime {
@@ -47,10 +50,9 @@ struct Runtime {
     /// When a note was asked for.
     asked_at: Duration,
     start: Instant,
-    dirty: bool,
+    pace: Pace,
     /// The replay was left, and nothing lies behind it.
     left: bool,
-    drawn: Option<Instant>,
 }
 
 /// What the terminal is taken for.
@@ -114,9 +116,8 @@ async fn serve(begin: Begin, ladder: Ladder, log: Log) -> Result<Option<String>>
         weights,
         asked_at: Duration::ZERO,
         start: Instant::now(),
-        dirty: true,
+        pace: Pace::default(),
         left: false,
-        drawn: None,
     };
     rt.draw()?;
     read_terminal(post);
@@ -134,8 +135,8 @@ async fn serve(begin: Begin, ladder: Ladder, log: Log) -> Result<Option<String>>
             },
             Some(msg) = messages.recv() => {
                 rt.route(msg)?;
-                let mut taken = 1;
-                while taken < BATCH && let Ok(msg) = messages.try_recv() {
+                let (mut taken, begun) = (1, Instant::now());
+                while taken < BATCH && begun.elapsed() < TAKING && let Ok(msg) = messages.try_recv() {
                     rt.route(msg)?;
                     taken += 1;
                 }
@@ -150,7 +151,7 @@ async fn serve(begin: Begin, ladder: Ladder, log: Log) -> Result<Option<String>>
         if rt.app.quitting() || rt.left {
             return Ok(rt.recording.end(rt.now()));
         }
-        if rt.dirty && rt.drawn.is_none_or(|at| at.elapsed() >= FRAME) {
+        if rt.pace.due().is_some_and(|at| at <= Instant::now()) {
             rt.draw()?;
         }
     }
@@ -170,9 +171,9 @@ impl Runtime {
             None => self.app.wake(),
         };
         let tick = tick.map_or(far, |at| self.start + at);
-        let frame = self.drawn.filter(|_| self.dirty).map_or(far, |at| at + FRAME);
+        let frame = self.pace.due().unwrap_or(far);
         // The recording's clock moves on.
-        let clock = self.drawn.filter(|_| self.recording.goes_on()).map_or(far, |at| at + SECOND);
+        let clock = self.pace.drawn.filter(|_| self.recording.goes_on()).map_or(far, |at| at + SECOND);
         tick.min(frame).min(clock)
     }
 
@@ -180,12 +181,13 @@ impl Runtime {
         let (now, size) = (self.now(), self.app.size);
         if let Some(front) = &mut self.front {
             front.tick(size, now);
-            self.dirty = true;
+            self.pace.changed();
         } else if self.app.wake().is_some_and(|at| now >= at) {
             self.take(Msg::Tick)?;
         }
-        let stale = self.drawn.is_some_and(|at| at.elapsed() >= SECOND);
-        self.dirty |= stale && self.recording.goes_on();
+        if self.recording.goes_on() && self.pace.drawn.is_some_and(|at| at.elapsed() >= SECOND) {
+            self.pace.changed();
+        }
         Ok(())
     }
 
@@ -217,7 +219,7 @@ impl Runtime {
         if self.app.theme != theme {
             self.terminal.redraw();
         }
-        self.dirty = true;
+        self.pace.changed();
         Ok(())
     }
 
@@ -285,7 +287,7 @@ impl Runtime {
 
     /// Tells the user why a recording could not begin or go on.
     fn taped(&mut self, written: Result<()>) -> Result<()> {
-        self.dirty = true;
+        self.pace.changed();
         match written {
             Ok(()) => Ok(()),
             Err(e) => self.take(Msg::Told { level: Level::Error, text: e.to_string() }),
@@ -326,13 +328,15 @@ impl Runtime {
     fn draw(&mut self) -> Result<()> {
         let theme = Theme::new(self.theme(), self.ladder);
         self.app.tape = self.recording.sign(self.now());
+        if let Some(front) = &mut self.front {
+            front.arrive();
+        }
         let (app, front, now) = (&self.app, &self.front, self.now());
         self.terminal.draw(app.size, |buf| match front {
             Some(front) => player::render(buf, &front.player, &theme, now),
             None => view::render(buf, app, &theme),
         })?;
-        self.dirty = false;
-        self.drawn = Some(Instant::now());
+        self.pace.drew();
         Ok(())
     }
 }

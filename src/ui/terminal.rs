@@ -1,19 +1,19 @@
 //! The one place that touches the terminal: raw mode, the alternate screen, and putting everything
 //! back however the program ends.
 
+use super::painter::Painter;
 use crate::error::{Context, Result};
-use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+    Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
-use ratatui::crossterm::{cursor, execute, queue};
-use ratatui::layout::{Position, Rect};
-use std::io::{self, BufWriter, Stdout, Write, stdout};
+use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::Position;
+use std::io::{self, BufWriter, Stdout, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
@@ -76,10 +76,7 @@ fn on_panic(ui: ThreadId, restore: &dyn Fn()) -> bool {
 
 /// The taken terminal with what is on it. Dropping it restores.
 pub struct Terminal {
-    backend: CrosstermBackend<BufWriter<Stdout>>,
-    shown: Buffer,
-    /// The next frame draws every cell.
-    whole: bool,
+    painter: Painter<BufWriter<Stdout>>,
     /// We stopped ourselves: the SIGCONT that follows needs no answer any more.
     stopped: bool,
 }
@@ -95,14 +92,8 @@ impl Terminal {
             restore();
         }
         taken?;
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 18, stdout()));
-        let (width, height) = Self::size();
-        Ok(Self {
-            backend,
-            shown: Buffer::empty(Rect::new(0, 0, width, height)),
-            whole: true,
-            stopped: false,
-        })
+        let painter = Painter::new(BufWriter::with_capacity(1 << 18, stdout()));
+        Ok(Self { painter, stopped: false })
     }
 
     /// The terminal's size; 80 x 24 where it does not say.
@@ -112,37 +103,19 @@ impl Terminal {
 
     /// Draws the next frame whole.
     pub fn redraw(&mut self) {
-        self.whole = true;
+        self.painter.redraw();
     }
 
-    /// Draws one frame of this size: only cells that changed, as one synchronized update.
+    /// Draws one frame of this size: see [`Painter::draw`].
     ///
     /// # Errors
     /// The terminal cannot be written to.
     pub fn draw(
         &mut self,
-        (width, height): (u16, u16),
+        size: (u16, u16),
         render: impl FnOnce(&mut Buffer) -> Option<Position>,
     ) -> Result<()> {
-        let mut next = Buffer::empty(Rect::new(0, 0, width, height));
-        let cursor = render(&mut next);
-        self.write(next, cursor).context("the terminal cannot be written to")
-    }
-
-    fn write(&mut self, next: Buffer, cursor_at: Option<Position>) -> io::Result<()> {
-        queue!(self.backend, BeginSynchronizedUpdate, cursor::Hide)?;
-        if self.whole || self.shown.area != next.area {
-            self.shown = Buffer::empty(next.area);
-            self.whole = false;
-            queue!(self.backend, Clear(ClearType::All))?;
-        }
-        self.backend.draw(self.shown.diff(&next).into_iter())?;
-        if let Some(at) = cursor_at {
-            queue!(self.backend, cursor::MoveTo(at.x, at.y), cursor::Show)?;
-        }
-        queue!(self.backend, EndSynchronizedUpdate)?;
-        self.shown = next;
-        Write::flush(&mut self.backend)
+        self.painter.draw(size, render).context("the terminal cannot be written to")
     }
 
     /// Puts text on the clipboard of the user's own terminal (OSC 52).
@@ -151,8 +124,7 @@ impl Terminal {
     /// The terminal cannot be written to.
     pub fn copy(&mut self, text: &str) -> Result<()> {
         let sequence = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
-        let written = self.backend.write_all(sequence.as_bytes());
-        written.and_then(|()| Write::flush(&mut self.backend)).context("the terminal cannot be written to")
+        self.painter.write(sequence.as_bytes()).context("the terminal cannot be written to")
     }
 
     /// Gives the terminal back, stops the process as Ctrl-Z does, and takes it again when continued.
@@ -182,7 +154,7 @@ impl Terminal {
     }
 
     fn take_again(&mut self) -> Result<()> {
-        self.whole = true;
+        self.painter.redraw();
         take().context("the terminal cannot be taken over again")
     }
 }

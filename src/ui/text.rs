@@ -16,13 +16,24 @@ fn cluster_width(grapheme: &str) -> usize {
     if grapheme.contains(char::is_control) { 0 } else { usize::from(grapheme.cell_width()) }
 }
 
+/// Whether every byte is a visible ASCII character or a space: each takes a column, and none joins another.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~'))
+}
+
 /// Columns that `text` takes on the terminal.
 pub fn width(text: &str) -> usize {
+    if is_plain(text) {
+        return text.len();
+    }
     text.graphemes(true).map(cluster_width).sum()
 }
 
 /// The longest prefix of whole graphemes that takes at most `max` columns.
 pub fn truncate(text: &str, max: usize) -> &str {
+    if is_plain(text) {
+        return &text[..max.min(text.len())];
+    }
     let mut used = 0;
     for (at, grapheme) in text.grapheme_indices(true) {
         used += cluster_width(grapheme);
@@ -70,7 +81,16 @@ pub fn put(buf: &mut Buffer, area: Rect, x: u16, y: u16, text: &str, style: Styl
     if x > buf.area.left() && buf[(x - 1, y)].symbol().cell_width() > 1 {
         buf[(x - 1, y)].set_symbol(" ");
     }
-    buf.set_stringn(x, y, text, usize::from(area.right() - x), style).0
+    let room = usize::from(area.right() - x);
+    if !is_plain(text) {
+        return buf.set_stringn(x, y, text, room, style).0;
+    }
+    let end = x + room.min(text.len()) as u16;
+    let row = buf.index_of(x, y);
+    for (cell, sign) in buf.content[row..].iter_mut().zip(text.bytes()).take(room) {
+        cell.set_char(char::from(sign)).set_style(style);
+    }
+    end
 }
 
 /// As [`put`], ending at the right edge of `area`.
@@ -241,6 +261,27 @@ mod tests {
             let shown = token(text, false);
             let (end, _) = buf.set_stringn(0, 0, &shown, 80, Style::default());
             assert_eq!(usize::from(end), width(&shown), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn plain_text_is_put_as_any_other() {
+        let style = Style::new().fg(ratatui::style::Color::Red);
+        for text in ["", " ", "plain ~ text", "with\ttab", "積 and", "\u{301}x"] {
+            for (x, room) in [(0, 20), (3, 4), (19, 1), (20, 5)] {
+                let mut ours = Buffer::with_lines(["積積積積積積積積積積"; 2]);
+                let mut theirs = ours.clone();
+                let area = Rect::new(0, 0, (x + room).min(20), 2);
+                let end = put(&mut ours, area, x, 1, text, style);
+                if x < 20 && !text.is_empty() {
+                    if x > 0 && theirs[(x - 1, 1)].symbol().cell_width() > 1 {
+                        theirs[(x - 1, 1)].set_symbol(" ");
+                    }
+                    let room = usize::from(area.right() - x);
+                    assert_eq!(end, theirs.set_stringn(x, 1, text, room, style).0, "{text:?}");
+                }
+                assert_eq!(ours, theirs, "{text:?} at {x}");
+            }
         }
     }
 

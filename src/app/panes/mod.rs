@@ -23,6 +23,7 @@ pub mod training_form;
 pub mod training_place;
 pub mod training_run;
 pub mod watch;
+pub mod watch_digest;
 pub mod watch_export;
 #[cfg(test)]
 pub mod watch_fixture;

@@ -3,6 +3,7 @@
 use super::alignment;
 use super::speed::Speed;
 use super::trace::Trace;
+use super::watch_digest::LayerDigest;
 use super::watch_export;
 use super::watch_frames::{Frames, Kept, Scene};
 use super::watch_request::{self, LanguageSet};
@@ -107,20 +108,6 @@ pub fn pca_layer(frame: &TrainFrame, layer: usize) -> Option<&PcaLayer> {
     layers.get(layer).filter(|l| l.layer == layer).or_else(|| layers.iter().find(|l| l.layer == layer))
 }
 
-/// A measure's finite values at a layer, of all pairs of languages.
-pub fn values(layer: &PcaLayer, measure: Alignment) -> impl Iterator<Item = f64> + '_ {
-    let with_intervals = measure.measures(layer);
-    let plain = if with_intervals.is_none() { Some(&layer.pearson) } else { None };
-    let all = with_intervals.into_iter().flat_map(|m| m.values().map(|m| m.value));
-    all.chain(plain.into_iter().flat_map(|p| p.values().copied())).filter(|v| v.is_finite())
-}
-
-/// Mean of a measure over all pairs of languages that have it.
-pub fn mean(layer: &PcaLayer, measure: Alignment) -> Option<f64> {
-    let (sum, n) = values(layer, measure).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
-    (n > 0.0).then(|| sum / n)
-}
-
 impl WatchState {
     /// What a run that begins now is to watch every so many steps: the current query and the PCA pane's languages;
     /// `None` where there is neither. [`WatchState::begin`] says that the run was asked for.
@@ -210,8 +197,14 @@ impl WatchState {
     }
 
     /// A number of every frame of the scene, over the steps.
-    pub fn series(&self, f: impl Fn(&TrainFrame) -> Option<f64>) -> Vec<(f64, f64)> {
-        self.of_scene().filter_map(|k| Some((k.frame.step as f64, f(&k.frame)?))).collect()
+    pub fn series(&self, f: impl Fn(&Kept) -> Option<f64>) -> Vec<(f64, f64)> {
+        self.of_scene().filter_map(|k| Some((k.frame.step as f64, f(k)?))).collect()
+    }
+
+    /// A layer's digests of the base's frame and of all frames of the scene that is shown.
+    pub fn digests(&self, layer: usize) -> impl Iterator<Item = &LayerDigest> {
+        let base = self.scene().map(|s| &s.digest);
+        base.into_iter().chain(self.of_scene().map(|k| &k.digest)).filter_map(move |d| d.layer(layer))
     }
 
     /// Whether the newest frame is followed.

@@ -1,6 +1,7 @@
 //! What the watched frames are as text and as JSON.
 
-use super::watch::{WatchState, lens_layer, mean, pca_layer};
+use super::watch::{WatchState, lens_layer, pca_layer};
+use super::watch_digest::mean;
 use crate::engine::protocol::TrainFrame;
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! The frames of a watched run: in bounded memory, and grouped by what was watched.
 
+use super::watch_digest::Digest;
 use crate::engine::protocol::{PcaLayer, TrainFrame};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct Scene {
     /// What is watched, in a few words.
     pub label: String,
     pub base: Option<Arc<TrainFrame>>,
+    /// Of the base's frame.
+    pub digest: Digest,
 }
 
 /// A frame that is kept.
@@ -24,6 +27,7 @@ pub struct Kept {
     /// Its number among all frames of the run, from 0: stays when others are left out.
     pub nth: u64,
     pub frame: Arc<TrainFrame>,
+    pub digest: Digest,
     bytes: usize,
 }
 
@@ -72,10 +76,12 @@ impl Frames {
             (None, _) => true,
         });
         if !fits {
-            self.scenes.push(Scene { label: label.to_owned(), base: None });
+            self.scenes.push(Scene { label: label.to_owned(), ..Scene::default() });
         }
         let scene = self.scenes.len() - 1;
+        let digest = Digest::of(&frame);
         if frame.base {
+            self.scenes[scene].digest = digest;
             self.scenes[scene].base = Some(Arc::new(frame));
             return;
         }
@@ -85,7 +91,7 @@ impl Frames {
         }
         let bytes = weight(&frame);
         self.bytes += bytes;
-        self.kept.push(Kept { scene, nth: self.arrived, frame: Arc::new(frame), bytes });
+        self.kept.push(Kept { scene, nth: self.arrived, frame: Arc::new(frame), digest, bytes });
         self.arrived += 1;
         while self.kept.len() > 2 && (self.kept.len() > self.limits.0 || self.bytes > self.limits.1) {
             self.thin();

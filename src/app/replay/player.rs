@@ -9,7 +9,7 @@ use super::clock::{Clock, PAUSE};
 use super::lane::{Lane, LookInput, lasts};
 use super::place::{self, Place};
 use crate::app::editor::Editor;
-use crate::app::{App, Effect, ThemeKind};
+use crate::app::{App, Effect, Pane, ThemeKind};
 use crate::session::{Kind, Note};
 use std::time::Duration;
 
@@ -289,9 +289,9 @@ impl Player {
     }
 }
 
-/// Whether the app wants ticks for more than a spinner.
+/// Whether something moves by itself. What waits for an answer does not: beside the path none comes.
 fn animates(app: &App) -> bool {
-    crate::app::PaneId::ALL.iter().any(|p| *p != crate::app::PaneId::Lens && app.pane(*p).animating())
+    app.pca.playing.is_some() || app.training.animating() || app.eval.animating()
 }
 
 /// Time of the last line that was taken in.

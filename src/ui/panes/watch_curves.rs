@@ -1,8 +1,7 @@
 //! The mean of a measure over all pairs of languages: over the steps at one layer, and over the layers at one step.
 
 use super::watch::{View, heading};
-use crate::app::panes::watch::{mean, pca_layer};
-use crate::engine::protocol::TrainFrame;
+use crate::app::panes::watch::pca_layer;
 use crate::ui::widgets::line_chart::{Line, LineChart};
 use crate::ui::widgets::plot::PlotStyle;
 use ratatui::buffer::Buffer;
@@ -15,13 +14,13 @@ pub fn over_steps(buf: &mut Buffer, area: Rect, pairs: &[String], view: &View) {
     }
     let (watch, theme, measure) = (view.watch, view.theme, view.watch.measure);
     let rest = heading(buf, area, "mean over the steps", "and every pair", theme);
-    let means = watch.series(|f| mean(pca_layer(f, view.layer)?, measure));
+    let means = watch.series(|k| k.digest.layer(view.layer)?.mean(measure));
     let each: Vec<Vec<(f64, f64)>> = pairs
         .iter()
         .take(40)
-        .map(|p| watch.series(|f| measure.of(pca_layer(f, view.layer)?, p).map(|m| m.value)))
+        .map(|p| watch.series(|k| measure.of(pca_layer(&k.frame, view.layer)?, p).map(|m| m.value)))
         .collect();
-    let base = view.base.and_then(|f| mean(pca_layer(f, view.layer)?, measure));
+    let base = watch.scene().and_then(|s| s.digest.layer(view.layer)?.mean(measure));
     let dots = base.map_or(Vec::new(), |v| flat(v, watch.end(), rest.width));
     let line = |points, style, mark, weight| Line { points, style, mark, weight, connected: true };
     let mut lines: Vec<Line> = each.iter().map(|points| line(&points[..], theme.faint(), '.', 1)).collect();
@@ -45,11 +44,8 @@ pub fn over_layers(buf: &mut Buffer, area: Rect, view: &View) {
     }
     let (theme, measure) = (view.theme, view.watch.measure);
     let rest = heading(buf, area, "mean over the layers", "base and step", theme);
-    let of = |frame: Option<&TrainFrame>| -> Vec<(f64, f64)> {
-        let layers = frame.and_then(|f| f.pca.as_ref()?.runs.first()).map_or(&[][..], |r| &r.layers);
-        layers.iter().filter_map(|l| Some((l.layer as f64, mean(l, measure)?))).collect()
-    };
-    let (base, step) = (of(view.base), of(view.frame));
+    let base = view.watch.scene().map_or(Vec::new(), |s| s.digest.over_layers(measure));
+    let step = view.watch.current().map_or(Vec::new(), |(_, k)| k.digest.over_layers(measure));
     let line = |points, style, mark, weight| Line { points, style, mark, weight, connected: true };
     let chart = LineChart {
         lines: vec![line(&base[..], theme.base(), 'o', 1), line(&step[..], theme.aligned(), '*', 2)],

@@ -190,7 +190,7 @@ pub fn chart(buf: &mut Buffer, area: Rect, view: &View) {
     }
     let series: Vec<Vec<(f64, f64)>> = words
         .iter()
-        .map(|w| watch.series(|f| lens_layer(f, view.layer).and_then(|l| w.of(l)).map(f64::from)))
+        .map(|w| watch.series(|k| lens_layer(&k.frame, view.layer).and_then(|l| w.of(l)).map(f64::from)))
         .collect();
     let base: Vec<Vec<(f64, f64)>> = words
         .iter()
@@ -222,7 +222,7 @@ fn entropy(buf: &mut Buffer, area: Rect, view: &View) {
     let theme = view.theme;
     let rest = heading(buf, area, &format!("layer {}: entropy over the steps", view.layer), "bits", theme);
     let of = |f: &TrainFrame| Some(f64::from(lens_layer(f, view.layer)?.entropy_bits));
-    let points = view.watch.series(of);
+    let points = view.watch.series(|k| of(&k.frame));
     let base = view.base.and_then(of).map_or(Vec::new(), |v| flat(v, view.watch.end(), rest.width / 2));
     let line = |points, connected| Line { points, style: theme.entropy(), mark: '*', weight: 1, connected };
     let range = axis::extent(points.iter().chain(&base).map(|p| p.1)).map(|r| axis::widen(r, 0.1));

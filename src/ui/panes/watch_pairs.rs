@@ -4,10 +4,10 @@ use super::pca_side::value;
 use super::watch::{View, heading};
 use super::watch_curves;
 use crate::app::panes::alignment::PAPER_PAIRS;
-use crate::app::panes::watch::{mean, pca_layer, values};
+use crate::app::panes::watch::pca_layer;
+use crate::app::panes::watch_digest::{mean, wider};
 use crate::engine::protocol::PcaLayer;
 use crate::ui::text::{self, fit_right};
-use crate::ui::widgets::axis;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -113,9 +113,8 @@ fn table(buf: &mut Buffer, area: Rect, pairs: &[String], view: &View) {
 
 /// The ends of the scale for all pairs and all frames at this layer, so that nothing jumps while one scrubs: round tenths.
 fn scale(view: &View) -> Option<(f64, f64)> {
-    let frames = view.base.into_iter().chain(view.watch.of_scene().map(|k| &*k.frame));
-    let layers = frames.filter_map(|f| pca_layer(f, view.layer));
-    let (low, high) = axis::extent(layers.flat_map(|l| values(l, view.watch.measure)))?;
+    let extents = view.watch.digests(view.layer).filter_map(|d| d.extent_of(view.watch.measure));
+    let (low, high) = extents.reduce(wider)?;
     let (low, high) = ((low * 10.0).floor() / 10.0, (high * 10.0).ceil() / 10.0);
     (high > low).then_some((low, high))
 }

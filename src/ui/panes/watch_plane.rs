@@ -3,12 +3,13 @@
 use super::watch::{View, heading};
 use crate::app::library::language_index;
 use crate::app::panes::watch::pca_layer;
+use crate::app::panes::watch_digest::{Digest, wider};
 use crate::engine::protocol::TrainFrame;
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widgets::legend::{Entry, legend};
 use crate::ui::widgets::plot::PlotStyle;
-use crate::ui::widgets::scatter::{Class, Marks, Ranges, Scatter, Trail, centroid, ranges};
+use crate::ui::widgets::scatter::{Class, Marks, Ranges, Scatter, Trail, around};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -63,18 +64,17 @@ fn entry<'a>(code: &'a str, view: &View) -> Entry<'a> {
 
 /// Ranges that hold the base and all frames at this layer: nothing jumps while one scrubs.
 fn common_ranges(view: &View) -> Option<Ranges> {
-    let frames: Vec<&TrainFrame> =
-        view.base.into_iter().chain(view.watch.of_scene().map(|k| &*k.frame)).collect();
-    let layers = frames.iter().filter_map(|f| pca_layer(f, view.layer));
-    ranges(layers.flat_map(|l| l.points.values().flatten()))
+    let extents = view.watch.digests(view.layer).filter_map(|d| d.extent);
+    extents.reduce(|a, b| [wider(a[0], b[0]), wider(a[1], b[1])]).map(around)
 }
 
-/// The centroids of a language from the base to the frame that is looked at.
-fn path(code: &str, view: &View) -> Vec<[f64; 2]> {
+/// The centroids of a scene's language from the base to the frame that is looked at.
+fn path(language: usize, view: &View) -> Vec<[f64; 2]> {
     let until = view.frame.map_or(0, |f| f.step);
-    let frames = view.watch.of_scene().map(|k| &*k.frame).filter(|f| f.step <= until);
-    let of = |f: &TrainFrame| centroid(pca_layer(f, view.layer)?.points.get(code)?);
-    view.base.into_iter().chain(frames).filter_map(of).collect()
+    let base = view.watch.scene().map(|s| &s.digest);
+    let frames = view.watch.of_scene().filter(|k| k.frame.step <= until).map(|k| &k.digest);
+    let of = |d: &Digest| *d.layer(view.layer)?.centroids.get(language)?;
+    base.into_iter().chain(frames).filter_map(of).collect()
 }
 
 fn scatter(
@@ -88,18 +88,18 @@ fn scatter(
     let theme: &Theme = view.theme;
     let (Some(answer), Some(layer)) = (&frame.pca, pca_layer(frame, view.layer)) else { return };
     let paths: Vec<Vec<[f64; 2]>> = match moved && view.watch.trails {
-        true => answer.langs.iter().map(|code| path(code, view)).collect(),
+        true => (0..answer.langs.len()).map(|language| path(language, view)).collect(),
         false => Vec::new(),
     };
-    let trail = |(points, code): (&'_ Vec<[f64; 2]>, &String)| (points.clone(), look(code, view).1);
-    let trails: Vec<(Vec<[f64; 2]>, Style)> = paths.iter().zip(&answer.langs).map(trail).collect();
+    let looks = answer.langs.iter().map(|code| look(code, view).1);
+    let trails = paths.iter().zip(looks).map(|(points, style)| Trail { points, style }).collect();
     let classes = answer.langs.iter().map(|code| {
         let (mark, style) = look(code, view);
         Class { name: code, mark, style, points: layer.points.get(code).map_or(&[][..], |p| p) }
     });
     let scatter = Scatter {
         classes: classes.collect(),
-        trails: trails.iter().map(|(points, style)| Trail { points, style: *style }).collect(),
+        trails,
         ranges,
         equal: true,
         names_at_centroids: true,

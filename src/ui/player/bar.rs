@@ -28,10 +28,8 @@ pub fn render(
     words(buf, row, player, theme, now)
 }
 
-fn time_line(buf: &mut Buffer, row: Rect, player: &Player, theme: &Theme) {
-    let ascii = theme.glyphs.ascii;
-    let sign = theme.warn().add_modifier(Modifier::REVERSED | Modifier::BOLD);
-    let mut x = put(buf, row, row.x, row.y, " REPLAY ", sign);
+/// What stands before the line: the sign, what it does, where it is, how fast.
+fn before(player: &Player, ascii: bool) -> [String; 4] {
     let state = match (player.aside(), player.clock.playing, ascii) {
         (true, _, false) => "⤴ aside",
         (true, _, true) => "^ aside",
@@ -40,26 +38,49 @@ fn time_line(buf: &mut Buffer, row: Rect, player: &Player, theme: &Theme) {
         (_, false, false) => "‖",
         (_, false, true) => "||",
     };
-    let style = if player.aside() { theme.warn() } else { theme.accent() };
-    x = put(buf, row, x + 1, row.y, state, style);
     let (at, end) = (player.now().min(player.end()), player.end());
     let time = format!("{} / {}", place::clock(at), place::clock(end));
-    x = put(buf, row, x + 1, row.y, &time, theme.strong());
-    x = put(buf, row, x + 1, row.y, &speed(player.clock.speed()), theme.dim());
-    let mut right = String::new();
-    if row.width >= 90 {
-        right.push_str(if player.clock.shorten { "pauses short" } else { "pauses full" });
-        if player.clock.looped {
-            right.push_str(if ascii { " | loop" } else { " · loop" });
+    [" REPLAY ".to_owned(), state.to_owned(), time, speed(player.clock.speed())]
+}
+
+/// What stands behind the line.
+fn behind(player: &Player, columns: u16, ascii: bool) -> String {
+    let looped = player.clock.looped;
+    match (columns >= 90, player.clock.shorten) {
+        (true, shorten) => {
+            let pauses = if shorten { "pauses short" } else { "pauses full" };
+            let more = if ascii { " | loop" } else { " · loop" };
+            format!("{pauses}{} ", if looped { more } else { "" })
         }
-    } else if player.clock.looped {
-        right.push_str("loop");
+        (false, _) if looped => "loop ".to_owned(),
+        (false, _) => String::new(),
     }
-    let right = if right.is_empty() { right } else { format!("{right} ") };
-    let end_x = put_right(buf, row, row.y, &right, theme.dim());
-    let track =
-        Rect { x: x + 2, width: end_x.saturating_sub(x + 4), height: 1, ..row }.intersection(buf.area);
-    line(buf, track, player, theme);
+}
+
+/// Where the line itself is, in the first of the two rows.
+pub fn track(row: Rect, player: &Player, ascii: bool) -> Rect {
+    let left: u16 = before(player, ascii).iter().map(|part| width(part) as u16 + 1).sum();
+    let right = width(&behind(player, row.width, ascii)) as u16;
+    Rect { x: row.x + left + 1, width: row.width.saturating_sub(left + 3 + right), height: 1, ..row }
+}
+
+/// The time that a column of the line stands for.
+pub fn time_at(track: Rect, x: u16, player: &Player) -> u64 {
+    let cells = f64::from(track.width.max(2) - 1);
+    let share = f64::from(x.saturating_sub(track.x)) / cells;
+    (share.min(1.0) * player.end() as f64).round() as u64
+}
+
+fn time_line(buf: &mut Buffer, row: Rect, player: &Player, theme: &Theme) {
+    let ascii = theme.glyphs.ascii;
+    let sign = theme.warn().add_modifier(Modifier::REVERSED | Modifier::BOLD);
+    let state = if player.aside() { theme.warn() } else { theme.accent() };
+    let mut x = row.x;
+    for (part, style) in before(player, ascii).iter().zip([sign, state, theme.strong(), theme.dim()]) {
+        x = put(buf, row, x, row.y, part, style) + 1;
+    }
+    put_right(buf, row, row.y, &behind(player, row.width, ascii), theme.dim());
+    line(buf, track(row, player, ascii).intersection(buf.area), player, theme);
 }
 
 /// The line itself, with the marks on it.

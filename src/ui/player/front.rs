@@ -1,9 +1,9 @@
 //! A replay in front of the live explorer: what the terminal says goes to it, and what it wants is done.
 
-use super::screen;
+use super::{bar, screen};
 use crate::app::replay::player::{Player, Wish};
 use crate::app::replay::{Line, Track, What};
-use crate::app::{Msg, ThemeKind};
+use crate::app::{MouseKind, Msg, ThemeKind};
 use crate::error::{Context, Result};
 use crate::session::shipped::{self, SHIPPED};
 use crate::session::{Note, SessionFile};
@@ -43,6 +43,10 @@ pub struct Front {
     known: Receiver<(usize, Track)>,
     /// Nothing lies behind it: leaving it ends the program.
     pub alone: bool,
+    /// The mouse draws along the time line.
+    drawn_along: bool,
+    /// Where it has come to, while the jump there is still to be made: one a frame is enough.
+    aim: Option<u64>,
 }
 
 impl Front {
@@ -75,7 +79,7 @@ impl Front {
         for (i, lane) in player.lanes.iter().enumerate() {
             index(i, lane.track.clone(), sender.clone());
         }
-        Ok(Self { player, known, alone })
+        Ok(Self { player, known, alone, drawn_along: false, aim: None })
     }
 
     /// Size of the picture of the session that the keys mean.
@@ -88,6 +92,12 @@ impl Front {
     pub fn take(&mut self, msg: Msg, size: (u16, u16), now: Duration) -> Vec<Wish> {
         let picture = self.picture(size);
         let cells = (picture.width, picture.height);
+        if let Msg::Mouse { x, y, kind } = msg
+            && self.on_time_line(x, y, kind, size)
+        {
+            return Vec::new();
+        }
+        self.arrive();
         match msg {
             Msg::Key(key) => self.player.key(key, cells, now),
             Msg::Paste(text) => self.player.paste(text, cells, now),
@@ -98,8 +108,31 @@ impl Front {
         }
     }
 
+    /// The mouse pressed on the time line, and drawn along from there: true if it is.
+    fn on_time_line(&mut self, x: u16, y: u16, kind: MouseKind, size: (u16, u16)) -> bool {
+        let rows = screen::bar_rows(Rect::new(0, 0, size.0, size.1));
+        let track = bar::track(rows, &self.player, self.player.theme == ThemeKind::Ascii);
+        match kind {
+            MouseKind::Click => self.drawn_along = track.contains((x, y).into()),
+            MouseKind::Drag => {}
+            _ => return false,
+        }
+        if self.drawn_along {
+            self.aim = Some(bar::time_at(track, x, &self.player));
+        }
+        self.drawn_along
+    }
+
+    /// Makes the jump that the mouse asked for last; to be called before a frame is drawn.
+    pub fn arrive(&mut self) {
+        if let Some(t) = self.aim.take() {
+            self.player.seek(t);
+        }
+    }
+
     /// Time passes.
     pub fn tick(&mut self, size: (u16, u16), now: Duration) {
+        self.arrive();
         while let Ok((i, track)) = self.known.try_recv() {
             self.player.lanes[i].track.learn(&track);
         }
@@ -182,6 +215,30 @@ fn append(path: &Path, t: u64, note: &Note) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mouse_draws_along_the_time_line_and_jumps_once_a_frame() {
+        let options = PlayOptions { sessions: vec!["tour".into()], paused: true, ..PlayOptions::default() };
+        let mut front = Front::open(&options, ThemeKind::Dark, true, Duration::ZERO).unwrap();
+        let size = (120, 40);
+        let track = bar::track(screen::bar_rows(Rect::new(0, 0, 120, 40)), &front.player, false);
+        let mut mouse = |x: u16, y: u16, kind| {
+            front.take(Msg::Mouse { x, y, kind }, size, Duration::ZERO);
+            let before = front.player.now();
+            front.arrive();
+            (before, front.player.now(), front.player.aside())
+        };
+        let end = mouse(track.right() - 1, 38, MouseKind::Click).1;
+        assert_eq!(mouse(track.x, 38, MouseKind::Click), (end, 0, false), "nothing is done before the frame");
+        // Off the line it still follows the column; beyond its ends it stays there.
+        let (_, half, _) = mouse(track.x + track.width / 2, 3, MouseKind::Drag);
+        assert!(half.abs_diff(end / 2) <= end / u64::from(track.width), "{half} of {end}");
+        assert_eq!(mouse(0, 38, MouseKind::Drag).1, 0);
+        assert_eq!(mouse(119, 0, MouseKind::Drag).1, end);
+        assert!(!mouse(track.x, 39, MouseKind::Click).2, "the row below is no line");
+        assert_eq!(mouse(track.x, 38, MouseKind::Drag).1, end, "what began elsewhere does not draw");
+        assert_eq!(front.player.end(), end);
+    }
 
     #[test]
     fn a_note_is_appended_and_read_at_its_time() {

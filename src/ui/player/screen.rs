@@ -34,6 +34,11 @@ pub fn places(screen: Rect, lanes: usize) -> Vec<Rect> {
     }
 }
 
+/// The rows of the time line.
+pub fn bar_rows(screen: Rect) -> Rect {
+    Rect { y: screen.bottom().saturating_sub(BAR), height: BAR.min(screen.height), ..screen }
+}
+
 /// Draws everything; returns where the cursor is. `now` is the viewer's time.
 pub fn render(buf: &mut Buffer, player: &Player, theme: &Theme, now: Duration) -> Option<Position> {
     let screen = buf.area;
@@ -66,8 +71,7 @@ pub fn render(buf: &mut Buffer, player: &Player, theme: &Theme, now: Duration) -
         let area = Rect { height: screen.height.saturating_sub(BAR), ..screen };
         help::render(buf, area, player, theme);
     }
-    let rows = Rect { y: screen.bottom().saturating_sub(BAR), height: BAR.min(screen.height), ..screen };
-    bar::render(buf, rows, player, theme, now)
+    bar::render(buf, bar_rows(screen), player, theme, now)
 }
 
 /// The row above a session's picture, where there are two.

@@ -16,8 +16,10 @@ impl Runtime {
             let words = saved.as_ref().map_or_else(Clone::clone, |p| format!("Written to {}.", p.display()));
             front.player.say(words, now);
         }
+        if typed {
+            self.pace.touched();
+        }
         let Some(front) = self.front.as_mut().filter(|_| typed) else { return self.take(msg) };
-        self.dirty = true;
         for wish in front.take(msg, size, now) {
             self.grant(wish)?;
         }

@@ -3,6 +3,7 @@
 use super::axis;
 use super::braille::Braille;
 use super::plot::{Plot, PlotStyle, Scale};
+use crate::app::panes::watch_digest::centroid;
 use crate::ui::text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -61,7 +62,12 @@ pub fn ranges<'a>(points: impl Iterator<Item = &'a [f64; 2]> + Clone) -> Option<
     let finite = points.filter(|p| p[0].is_finite() && p[1].is_finite());
     let x = axis::extent(finite.clone().map(|p| p[0]))?;
     let y = axis::extent(finite.map(|p| p[1]))?;
-    Some((axis::widen(x, 0.06), axis::widen(y, 0.06)))
+    Some(around([x, y]))
+}
+
+/// Ranges with some room around what they hold.
+pub fn around([x, y]: [(f64, f64); 2]) -> Ranges {
+    (axis::widen(x, 0.06), axis::widen(y, 0.06))
 }
 
 impl Scatter<'_> {
@@ -193,13 +199,6 @@ const OFFSETS: [(i16, i16); 15] = [
     (6, 2),
     (-6, -2),
 ];
-
-/// Mean of the finite points.
-pub fn centroid(points: &[[f64; 2]]) -> Option<[f64; 2]> {
-    let finite = points.iter().filter(|p| p[0].is_finite() && p[1].is_finite());
-    let (n, x, y) = finite.fold((0.0, 0.0, 0.0), |(n, x, y), p| (n + 1.0, x + p[0], y + p[1]));
-    (n > 0.0).then(|| [x / n, y / n])
-}
 
 #[cfg(test)]
 mod tests {
