@@ -6,6 +6,7 @@ use super::mat::{LINE, Mat, SendPtr};
 use crate::model::config::Activation;
 use crate::multiversion;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// e^x by a polynomial on [-ln2/2, ln2/2] (Cephes' coefficients; relative error below 2e-7), branch-free so
 /// that loops over it vectorise. Below -87.3 it gives 0, above 88.3 it stays at the largest finite power.
@@ -164,6 +165,32 @@ fn norm_groups(
         let (x, o) = unsafe { (src.get().cast_const().add(at), dst.get().add(at)) };
         norm_strip(x, stride, rows, n, w, plus, eps as f32, o, stride, add);
     });
+}
+
+multiversion! {
+    /// Sum of a row's piece, in f64 on eight lanes.
+    fn sum_slice(xs: &[f32]) -> f64 {
+        let mut lanes = [0f64; 8];
+        let (whole, rest) = xs.as_chunks::<8>();
+        for eight in whole {
+            for (lane, x) in lanes.iter_mut().zip(eight) {
+                *lane += f64::from(*x);
+            }
+        }
+        lanes.iter().sum::<f64>() + rest.iter().map(|x| f64::from(*x)).sum::<f64>()
+    }
+}
+
+/// Sums over runs of tokens, `[runs][features]`.
+pub fn sums(x: &Mat, runs: &[Range<usize>]) -> Vec<Vec<f64>> {
+    let n = runs.len().max(1);
+    let mut all = vec![0f64; x.rows() * n];
+    all.par_chunks_mut(n).enumerate().with_min_len(16).for_each(|(r, out)| {
+        for (o, run) in out.iter_mut().zip(runs) {
+            *o = sum_slice(&x.row(r)[run.clone()]);
+        }
+    });
+    (0..runs.len()).map(|i| all.iter().skip(i).step_by(n).copied().collect()).collect()
 }
 
 /// Angles of the rotary embedding for a run of positions: `[2 * dim / 2][tokens]`, cosines then sines.
