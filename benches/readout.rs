@@ -45,7 +45,9 @@ fn run() -> Result<(), String> {
     for dtype in [DType::F32, DType::Native] {
         let decoder = load(dtype)?;
         let (vocabulary, hidden) = decoder.unembedding.shape();
-        println!("{dtype:?}: {vocabulary} x {hidden}; ms for states: plain, with one kernel always, with top and KL");
+        println!(
+            "{dtype:?}: {vocabulary} x {hidden}; ms for states: plain, with one kernel always, with top and KL"
+        );
         for n in [1, 8, 16, 19, 24, 32, 48, 64, 96] {
             let [plain, same, lens] = [(false, false), (true, false), (false, true)]
                 .map(|(same, lens)| time(&decoder, n, same, lens));

@@ -168,7 +168,10 @@ mod tests {
     fn batches_fill_the_readout() {
         for layers in [3, 19, 27, 33, 49] {
             let (states, widest) = (per_batch(layers) * layers, Readout::widest());
-            assert!(per_batch(layers) >= BATCH && states.next_multiple_of(widest) - states < layers, "{layers}");
+            assert!(
+                per_batch(layers) >= BATCH && states.next_multiple_of(widest) - states < layers,
+                "{layers}"
+            );
         }
     }
 }

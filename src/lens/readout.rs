@@ -64,7 +64,7 @@ pub struct Column {
 /// unembedding more often.
 const COLUMNS: usize = 6 * LINE;
 /// Fewest states for which cutting the unembedding for the processor's tiles pays.
-const TILES: usize = 24;
+const TILES: usize = 64;
 /// Vocabulary rows per task.
 const ROWS: usize = 512;
 
@@ -159,7 +159,7 @@ impl<'a> Readout<'a> {
             softcap: self.decoder.config.final_softcap.map(|c| c as f32),
             picked: &ids,
         };
-        let partials = self.blocks(&normed, n, &plan, wanted.same_bits || n >= TILES)?;
+        let partials = self.blocks(&normed, n, &plan, n >= TILES && !wanted.same_bits)?;
         let totals = totals::merge(&partials, n, wanted);
         let norms = self.norms_of(&normed, wanted)?;
         let mut columns = totals::columns(&totals, wanted, norms, self.decoder.vocabulary());

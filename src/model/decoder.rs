@@ -5,8 +5,8 @@ use super::adapter::Adapter;
 use super::config::Config;
 use super::kernels::attention::Heads;
 use super::kernels::elementwise::Angles;
-use super::kernels::mat::LINE;
 use super::kernels::matmul::with_kernel;
+use super::layout::Layout;
 use super::linear::{Group, Linear, Weight, forward_many};
 use super::names::Proj;
 use crate::engine::control::Cancel;
@@ -93,7 +93,7 @@ impl Span {
         self.past.as_ref().map_or(0, |(_, n)| *n)
     }
 
-    fn own(&self) -> &[u32] {
+    pub(super) fn own(&self) -> &[u32] {
         &self.tokens[self.reused()..]
     }
 }
@@ -131,40 +131,6 @@ pub struct Options {
     pub last_only: bool,
     /// A span's numbers must not depend, to the last bit, on what else is computed with it.
     pub same_bits: bool,
-}
-
-/// Where each span's columns lie: spans with different adapters begin on vector boundaries.
-struct Layout {
-    columns: Vec<Range<usize>>,
-    groups: Vec<(Range<usize>, Option<Arc<Adapter>>)>,
-    total: usize,
-}
-
-impl Layout {
-    fn of(spans: &[Span]) -> Self {
-        Self::with(spans, |s| s.own().len())
-    }
-
-    fn with(spans: &[Span], len: impl Fn(&Span) -> usize) -> Self {
-        let mut columns = Vec::with_capacity(spans.len());
-        let mut groups: Vec<(Range<usize>, Option<Arc<Adapter>>)> = Vec::new();
-        let mut at = 0usize;
-        for s in spans {
-            let n = len(s);
-            match groups.last_mut() {
-                Some((range, adapter)) if Adapter::same(adapter.as_ref(), s.adapter.as_ref()) => {
-                    range.end = at + n
-                }
-                _ => {
-                    at = at.next_multiple_of(LINE);
-                    groups.push((at..at + n, s.adapter.clone()));
-                }
-            }
-            columns.push(at..at + n);
-            at += n;
-        }
-        Self { columns, groups, total: at }
-    }
 }
 
 impl Decoder {
@@ -337,12 +303,7 @@ impl Pass<'_> {
     }
 
     /// The block for the spans' last positions alone: keys and values of all positions, everything else of those.
-    fn last(
-        &self,
-        x: &Act,
-        angles: &[Angles],
-        kept: &mut [Vec<(Act, Act)>],
-    ) -> Result<(Act, Layout)> {
+    fn last(&self, x: &Act, angles: &[Angles], kept: &mut [Vec<(Act, Act)>]) -> Result<(Act, Layout)> {
         let (config, block) = (&self.decoder.config, self.block());
         let kind = config.layers[self.layer];
         let normed = block.attention_norm.forward(x)?;

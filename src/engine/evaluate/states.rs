@@ -37,7 +37,8 @@ impl Waiting {
 
     /// Hands out the answers of all that wait.
     pub(super) fn read_out(&mut self, job: &Job, on: Taker) -> Result<()> {
-        let (units, states): (Vec<Unit>, Vec<Vec<f32>>) = std::mem::take(&mut self.states).into_iter().unzip();
+        let (units, states): (Vec<Unit>, Vec<Vec<f32>>) =
+            std::mem::take(&mut self.states).into_iter().unzip();
         if units.is_empty() {
             return Ok(());
         }

@@ -204,15 +204,15 @@ impl Angles {
     pub fn new(inverse: &[f64], positions: &[usize]) -> Self {
         let mut cos = Mat::zeros(inverse.len(), positions.len());
         let mut sin = Mat::zeros(inverse.len(), positions.len());
-        for (i, f) in inverse.iter().enumerate() {
-            let (c, s) = (cos.row_mut(i), sin.row_mut(i));
-            for (t, p) in positions.iter().enumerate() {
+        let stride = cos.stride();
+        let rows = cos.flat_mut().par_chunks_mut(stride).zip(sin.flat_mut().par_chunks_mut(stride));
+        rows.zip(inverse).with_min_len(8).for_each(|((c, s), f)| {
+            for ((c, s), p) in c.iter_mut().zip(s).zip(positions) {
                 // f32 as the reference library does it: position times frequency is rounded before the cosine.
                 let angle = f64::from(*p as f32 * *f as f32);
-                c[t] = angle.cos() as f32;
-                s[t] = angle.sin() as f32;
+                (*s, *c) = (angle.sin() as f32, angle.cos() as f32);
             }
-        }
+        });
         Self { cos, sin }
     }
 }
@@ -267,6 +267,18 @@ pub fn add_bias(x: &mut Mat, bias: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_are_those_of_f64() {
+        let x = super::super::testing::matrix(37, 70, 3);
+        let runs = [0..70, 3..4, 5..5, 11..29];
+        for (run, sums) in runs.iter().zip(sums(&x, &runs)) {
+            for (r, sum) in sums.iter().enumerate() {
+                let want: f64 = x.row(r)[run.clone()].iter().map(|v| f64::from(*v)).sum();
+                assert!((sum - want).abs() < 1e-12, "{run:?} {r}: {sum} {want}");
+            }
+        }
+    }
 
     #[test]
     fn exp_and_tanh_are_accurate() {
