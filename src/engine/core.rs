@@ -43,7 +43,7 @@ pub struct Engine {
     pub(super) decoder: Decoder,
     pub(super) pool: rayon::ThreadPool,
     pub(super) kv: KvPool,
-    pub(super) pooled: super::pooled::Cache,
+    pub(super) pooled: super::pooled::found::Cache,
     /// What was loaded, to be known again.
     pub(super) files: Option<super::fingerprint::ModelFiles>,
     pub(super) paces: super::training::Paces,

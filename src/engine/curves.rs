@@ -30,7 +30,7 @@ impl Engine {
         for run in runs {
             let adapter = self.adapter(*run)?;
             let mut out = Vec::with_capacity(items.len());
-            for batch in items.chunks(BATCH) {
+            for batch in items.chunks(per_batch(self.decoder.blocks.len() + 1)) {
                 self.warm_prefix(batch, adapter.as_ref(), cancel)?;
                 let followed = batch
                     .iter()
@@ -89,13 +89,13 @@ impl Engine {
             )
         })?;
         let flat: Vec<Vec<f32>> = states.into_iter().flatten().collect();
-        // The sets of a batch are read together: an item's own are picked out afterwards.
+        let layers = self.decoder.blocks.len() + 1;
         let sets: Vec<&[u32]> =
             followed.iter().flat_map(|f| f.curves.iter().flatten().map(Vec::as_slice)).collect();
-        let wanted = Wanted { sets, ..Wanted::default() };
+        let sets_of = (0..flat.len()).map(|state| state / layers * 4..(state / layers + 1) * 4).collect();
+        let wanted = Wanted { sets, sets_of, ..Wanted::default() };
         let columns =
             self.pool.install(|| Readout::new(&self.decoder).read(&matrix(&flat), &wanted, cancel))?;
-        let layers = self.decoder.blocks.len() + 1;
         Ok(batch
             .iter()
             .enumerate()
@@ -106,7 +106,7 @@ impl Engine {
                     .iter()
                     .enumerate()
                     .map(|(layer, c)| {
-                        let s = &c.sets[i * 4..][..4];
+                        let s = &c.sets;
                         let curves = Curves {
                             en: s[0],
                             target: s[1],
@@ -141,7 +141,7 @@ impl Engine {
             return Ok(());
         }
         let kvs = self.pool.install(|| {
-            let options = Options { keep_kv: true, ..Options::default() };
+            let options = Options { keep_kv: true, last_only: true, ..Options::default() };
             self.decoder.forward(&[span], options, cancel, &mut |_| Ok(()))
         })?;
         for kv in kvs {
@@ -151,5 +151,27 @@ impl Engine {
     }
 }
 
-/// Items per forward pass.
-pub(super) const BATCH: usize = 8;
+/// Fewest items of a forward pass.
+const BATCH: usize = 8;
+
+/// Items of a forward pass: as many as fill passes over the vocabulary with their layers.
+fn per_batch(layers: usize) -> usize {
+    let passes = (BATCH * layers).div_ceil(Readout::widest());
+    (passes * Readout::widest() / layers).max(BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_fill_the_readout() {
+        for layers in [3, 19, 27, 33, 49] {
+            let (states, widest) = (per_batch(layers) * layers, Readout::widest());
+            assert!(
+                per_batch(layers) >= BATCH && states.next_multiple_of(widest) - states < layers,
+                "{layers}"
+            );
+        }
+    }
+}

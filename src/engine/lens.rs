@@ -165,7 +165,7 @@ impl Engine {
         let mut spoke = Instant::now();
         let mut pause = LIVE;
         let kvs = self.pool.install(|| {
-            let options = Options { keep_kv: true, ..Options::default() };
+            let options = Options { keep_kv: true, last_only: true, ..Options::default() };
             self.decoder.forward(&spans, options, cancel, &mut |tap: Tap| {
                 for (run, cols) in list.iter_mut().zip(tap.columns) {
                     run.states.push(tap.x.column(cols.end - 1)?);

@@ -60,34 +60,39 @@ impl Engine {
         let prints = self.prints(runs, &mut keeping, cancel, progress)?;
         let total = (queries.len() * runs.len()) as u64;
         let mut done = 0;
+        let mut missing = Vec::new();
+        // What is kept, language by language; then everything that is not, since languages are computed together.
+        let mut open: Vec<(usize, Vec<Option<Answers>>)> = Vec::new();
         for same in queries.chunk_by(|a, b| a.0 == b.0) {
             let l = same[0].0;
             let lang =
                 plan.langs.get(l).ok_or_else(|| Error::failed("a language that is not in the plan"))?;
             let keys = prints.iter().map(|print| Some(key(print.as_ref()?, plan, lang, sets.get(l))));
-            let mut answers: Vec<Option<Answers>> = keys.map(|key| keeping.open(key)).collect();
-            let (found, missing) = look_up(plan, l, same, runs, &answers);
+            let answers: Vec<Option<Answers>> = keys.map(|key| keeping.open(key)).collect();
+            let (found, more) = look_up(plan, l, same, runs, &answers);
+            open.push((l, answers));
+            missing.extend(more);
             done += found.len() as u64;
             if !found.is_empty() {
                 on(found, true);
             }
             progress(&lang.lang, done, total, "answers");
-            self.evaluate(plan, sets, &missing, cancel, &mut |records| {
-                for (run, answers) in runs.iter().zip(&mut answers) {
-                    let own = records.iter().filter(|r| r.run == *run);
-                    let with_text = own.map(|r| (lang.query(r.slot).unwrap_or_default(), r));
-                    if let Some(Err(why)) = answers.as_mut().map(|a| a.add(with_text)) {
-                        *answers = None;
-                        keeping.give_up(&why.to_string());
-                    }
-                }
-                done += records.len() as u64;
-                on(records, false);
-                progress(&lang.lang, done, total, "answers");
-                Ok(())
-            })?;
         }
-        Ok(())
+        let mut at = missing.first().map_or(0, |unit| unit.1);
+        self.evaluate(plan, sets, &missing, cancel, &mut |records| {
+            for same in records.chunk_by(|a, b| a.lang == b.lang) {
+                at = same[0].lang;
+                for (_, answers) in open.iter_mut().filter(|(l, _)| *l == at) {
+                    keep(&plan.langs[at], same, runs, answers, &mut keeping);
+                }
+            }
+            done += records.len() as u64;
+            if !records.is_empty() {
+                on(records, false);
+            }
+            progress(&plan.langs[at].lang, done, total, "answers");
+            Ok(())
+        })
     }
 
     /// Each run's fingerprint, where answers are to be kept and the model's files are still what was loaded.
@@ -112,6 +117,24 @@ impl Engine {
             }
         }
         Ok(prints)
+    }
+}
+
+/// Keeps one language's answers, each run's in its own file.
+fn keep(
+    lang: &EvalLang,
+    records: &[EvalRecord],
+    runs: &[RunId],
+    answers: &mut [Option<Answers>],
+    keeping: &mut Keeping,
+) {
+    for (run, answers) in runs.iter().zip(answers) {
+        let own = records.iter().filter(|r| r.run == *run);
+        let with_text = own.map(|r| (lang.query(r.slot).unwrap_or_default(), r));
+        if let Some(Err(why)) = answers.as_mut().map(|a| a.add(with_text)) {
+            *answers = None;
+            keeping.give_up(&why.to_string());
+        }
     }
 }
 

@@ -180,7 +180,7 @@ impl Engine {
             let request = PcaRequest { shared_fit: true, ..request.clone() };
             let mut runs = vec![PooledRun { id: None, adapter: None, lasting: true }];
             runs.extend(adapter.clone().map(|a| PooledRun { id: run, adapter: Some(a), lasting: false }));
-            let mut answer = self.pca_of(&request, &runs, cancel, progress, &mut |_| {})?;
+            let mut answer = self.pca_of(&request, &runs, cancel, progress, None)?;
             answer.runs.retain(|r| r.run == run);
             Ok::<_, Error>(answer)
         });

@@ -4,5 +4,6 @@
 pub mod energy;
 pub mod readout;
 mod reduce;
+mod totals;
 
 pub use readout::{Column, Readout, Wanted};

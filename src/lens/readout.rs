@@ -1,9 +1,11 @@
 //! Hidden states to next-token distributions, reduced to what is asked for.
 //!
 //! The vocabulary is walked in blocks: each thread multiplies a block of the unembedding with all states at once
-//! and reduces the logits while they are in its cache, so the full logits exist nowhere.
+//! and reduces the logits while they are in its cache, so the full logits exist nowhere; those of wanted tokens are
+//! taken out in passing.
 
-use super::reduce::{self, Floors, Partial, Plan, TopK};
+use super::reduce::{self, Floors, Partial, Plan};
+use super::totals;
 use crate::engine::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::act::{Act, device, to_device, weight_row};
@@ -22,12 +24,23 @@ pub struct Wanted<'a> {
     pub top: usize,
     /// Token sets whose summed probability is wanted.
     pub sets: Vec<&'a [u32]>,
+    /// Which of the sets belong to each state; of every state all of them where this is empty.
+    pub sets_of: Vec<Range<usize>>,
     /// Token set of which the best token's rank is wanted.
     pub gold: &'a [u32],
     /// Column ranges and the column of their final layer, for KL(final || layer).
     pub finals: Vec<(Range<usize>, usize)>,
     /// 1 / norm of each unembedding row times the final norm's factors, for the token energy.
     pub inverse_norms: Option<&'a [f32]>,
+    /// A state's numbers must not depend, to the last bit, on what is read out with it.
+    pub same_bits: bool,
+}
+
+impl Wanted<'_> {
+    /// Which of the sets belong to a state.
+    pub(super) fn sets_of(&self, state: usize) -> Range<usize> {
+        self.sets_of.get(state).cloned().unwrap_or(0..self.sets.len())
+    }
 }
 
 /// One state's readout.
@@ -50,6 +63,8 @@ pub struct Column {
 /// Most states per pass over the vocabulary: more would fall out of the cache, fewer would read the
 /// unembedding more often.
 const COLUMNS: usize = 6 * LINE;
+/// Fewest states for which cutting the unembedding for the processor's tiles pays.
+const TILES: usize = 64;
 /// Vocabulary rows per task.
 const ROWS: usize = 512;
 
@@ -78,7 +93,7 @@ impl<'a> Readout<'a> {
                 )));
             }
             cancel.check()?;
-            out.extend(self.pass(&states.columns(from, to), wanted)?);
+            out.extend(self.pass(&states.columns(from, to), from, wanted)?);
         }
         Ok(out)
     }
@@ -129,55 +144,56 @@ impl<'a> Readout<'a> {
         self.decoder.final_norm.forward(&x)
     }
 
-    fn pass(&self, states: &Mat, wanted: &Wanted) -> Result<Vec<Column>> {
-        let normed = self.normed(states)?;
+    /// Reads out at most [`COLUMNS`] states, of which the first is number `from`.
+    fn pass(&self, states: &Mat, from: usize, wanted: &Wanted) -> Result<Vec<Column>> {
+        let (normed, n) = (self.normed(states)?, states.cols());
         let mut ids: Vec<u32> = wanted.sets.iter().flat_map(|s| s.iter().copied()).collect();
-        ids.extend_from_slice(wanted.gold);
         ids.sort_unstable();
         ids.dedup();
-        let picked = self.picked(&normed, &ids)?;
-        let gold = self.gold_logits(&ids, &picked, wanted, states.cols());
+        let gold = self.gold_logits(&normed, wanted.gold)?;
         let plan = Plan {
             top: wanted.top,
             finals: &wanted.finals,
             gold: &gold,
             inverse_norms: wanted.inverse_norms,
             softcap: self.decoder.config.final_softcap.map(|c| c as f32),
+            picked: &ids,
         };
-        let partials = self.blocks(&normed, states.cols(), &plan)?;
-        let totals = Totals::merge(partials, states.cols(), wanted);
-        Ok(totals.columns(&ids, &picked, wanted, self.norms_of(&normed, wanted)?, self.decoder.vocabulary()))
+        let partials = self.blocks(&normed, n, &plan, n >= TILES && !wanted.same_bits)?;
+        let totals = totals::merge(&partials, n, wanted);
+        let norms = self.norms_of(&normed, wanted)?;
+        let mut columns = totals::columns(&totals, wanted, norms, self.decoder.vocabulary());
+        let places: Vec<Vec<usize>> = wanted.sets.iter().map(|s| places(s, &ids)).collect();
+        let picked: Vec<&[f32]> = partials.iter().flat_map(|p| p.picked.chunks_exact(n)).collect();
+        for (c, column) in columns.iter_mut().enumerate() {
+            let p = |at: &usize| (f64::from(picked[*at][c]) - column.log_sum).exp() as f32;
+            column.sets = wanted.sets_of(from + c).map(|s| places[s].iter().map(p).sum()).collect();
+        }
+        Ok(columns)
     }
 
-    /// Soft-capped logits of single tokens, `[ids][columns]`.
-    fn picked(&self, normed: &Act, ids: &[u32]) -> Result<Vec<Vec<f32>>> {
-        let columns: Vec<Vec<f32>> = (0..normed.cols()).map(|c| normed.column(c)).collect::<Result<_>>()?;
+    /// The best logit of the gold set per state; infinity where no rank is wanted.
+    fn gold_logits(&self, normed: &Act, gold: &[u32]) -> Result<Vec<f32>> {
+        let rows = gold
+            .iter()
+            .map(|id| weight_row(&self.decoder.unembedding, *id))
+            .collect::<Result<Vec<Vec<f32>>>>()?;
         let cap = self.decoder.config.final_softcap;
-        ids.iter()
-            .map(|id| {
-                let row = weight_row(&self.decoder.unembedding, *id)?;
-                Ok(columns
-                    .iter()
-                    .map(|x| {
-                        let z: f64 = x.iter().zip(&row).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                        cap.map_or(z, |c| c * (z / c).tanh()) as f32
-                    })
-                    .collect())
-            })
-            .collect()
-    }
-
-    /// The best logit of the gold set per column; infinity where no rank is wanted.
-    fn gold_logits(&self, ids: &[u32], picked: &[Vec<f32>], wanted: &Wanted, n: usize) -> Vec<f32> {
-        let rows: Vec<usize> = wanted.gold.iter().filter_map(|g| ids.binary_search(g).ok()).collect();
-        // Picked logits are summed in another order than the product's: what is nearer than that rounding counts as
-        // equal, or a token would stand above itself.
+        let logit = |x: &[f32], row: &Vec<f32>| {
+            let z: f64 = x.iter().zip(row).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            cap.map_or(z, |c| c * (z / c).tanh()) as f32
+        };
+        // These are summed in another order than the product's: what is nearer than that rounding counts as equal, or a
+        // token would stand above itself.
         let margin = |z: f32| z + 2e-5 * z.abs().max(1.0);
-        let best = |c: usize| rows.iter().map(|r| picked[*r][c]).reduce(f32::max);
-        (0..n).map(|c| best(c).map_or(f32::INFINITY, margin)).collect()
+        let best = |c: usize| {
+            let x = if rows.is_empty() { Vec::new() } else { normed.column(c)? };
+            Ok(rows.iter().map(|row| logit(&x, row)).reduce(f32::max).map_or(f32::INFINITY, margin))
+        };
+        (0..normed.cols()).map(best).collect()
     }
 
-    fn blocks(&self, normed: &Act, columns: usize, plan: &Plan) -> Result<Vec<Partial>> {
+    fn blocks(&self, normed: &Act, columns: usize, plan: &Plan, tiles: bool) -> Result<Vec<Partial>> {
         let vocabulary = self.decoder.vocabulary();
         let width = columns.next_multiple_of(LINE);
         let floors = Floors::new(columns);
@@ -187,7 +203,7 @@ impl<'a> Readout<'a> {
         };
         match (&self.decoder.unembedding, normed) {
             (Weight::Cpu(w), Act::Cpu(x)) => {
-                let source = Source::new(x, 0, columns, false, w.rounds);
+                let source = Source::new(x, 0, columns, tiles, w.rounds);
                 Ok(starts
                     .into_par_iter()
                     .map_init(
@@ -239,99 +255,7 @@ impl<'a> Readout<'a> {
     }
 }
 
-/// Sums over the whole vocabulary.
-struct Totals {
-    max: Vec<f64>,
-    sum: Vec<f64>,
-    weighted: Vec<f64>,
-    cross: Vec<f64>,
-    squares: Vec<f64>,
-    above: Vec<u32>,
-    top: Vec<TopK>,
-    final_of: Vec<Option<usize>>,
-}
-
-impl Totals {
-    fn merge(partials: Vec<Partial>, n: usize, wanted: &Wanted) -> Self {
-        let mut final_of = vec![None; n];
-        for (range, f) in &wanted.finals {
-            final_of[range.clone()].fill(Some(*f));
-        }
-        let max = (0..n)
-            .map(|c| f64::from(partials.iter().map(|p| p.max[c]).fold(f32::MIN, f32::max)))
-            .collect::<Vec<_>>();
-        let zeros = || vec![0f64; n];
-        let mut t = Self {
-            max,
-            sum: zeros(),
-            weighted: zeros(),
-            cross: zeros(),
-            squares: zeros(),
-            above: vec![0; n],
-            top: (0..n).map(|_| TopK::new(wanted.top)).collect(),
-            final_of,
-        };
-        for p in &partials {
-            for c in 0..n {
-                t.add(p, c);
-            }
-        }
-        t
-    }
-
-    /// Moves a block's sums from its own largest logit to the column's.
-    fn add(&mut self, p: &Partial, c: usize) {
-        let shift = f64::from(p.max[c]) - self.max[c];
-        let scale = shift.exp();
-        let sum = f64::from(p.sum[c]);
-        self.sum[c] += sum * scale;
-        self.weighted[c] += (f64::from(p.weighted[c]) + shift * sum) * scale;
-        self.squares[c] += f64::from(p.squares[c]);
-        self.above[c] += p.above[c];
-        if let Some(f) = self.final_of[c] {
-            let final_scale = (f64::from(p.max[f]) - self.max[f]).exp();
-            self.cross[c] += (f64::from(p.cross[c]) + shift * f64::from(p.sum[f])) * final_scale;
-        }
-        for (z, id) in &p.top[c].best {
-            self.top[c].push(*z, *id);
-        }
-    }
-
-    fn columns(
-        &self,
-        ids: &[u32],
-        picked: &[Vec<f32>],
-        wanted: &Wanted,
-        norms: Option<Vec<f64>>,
-        vocabulary: usize,
-    ) -> Vec<Column> {
-        let ln2 = std::f64::consts::LN_2;
-        let log_sum = |c: usize| self.max[c] + self.sum[c].ln();
-        (0..self.max.len())
-            .map(|c| {
-                let lse = log_sum(c);
-                let p = |z: f32| (f64::from(z) - lse).exp() as f32;
-                // H = ln S - sum p (z - max); KL(f || c) = sum p_f (z_f - z_c) - lse_f + lse_c.
-                let entropy = (self.sum[c].ln() - self.weighted[c] / self.sum[c]) / ln2;
-                let kl = self.final_of[c].map(|f| {
-                    let own = self.weighted[f] / self.sum[f] - self.sum[f].ln();
-                    let other = self.cross[c] / self.sum[f] - self.sum[c].ln();
-                    ((own - other) / ln2).max(0.0) as f32
-                });
-                Column {
-                    log_sum: lse,
-                    entropy_bits: entropy.max(0.0) as f32,
-                    kl_bits: kl,
-                    top: self.top[c].best.iter().map(|(z, id)| (*id, p(*z))).collect(),
-                    sets: wanted.sets.iter().map(|s| set_sum(s, ids, picked, c, &p)).collect(),
-                    gold_rank: (!wanted.gold.is_empty()).then_some(self.above[c]),
-                    mean_square_cosine: norms.as_ref().map(|n| self.squares[c] / n[c] / vocabulary as f64),
-                }
-            })
-            .collect()
-    }
-}
-
-fn set_sum(set: &[u32], ids: &[u32], picked: &[Vec<f32>], c: usize, p: &impl Fn(f32) -> f32) -> f32 {
-    set.iter().filter_map(|id| ids.binary_search(id).ok()).map(|r| p(picked[r][c])).sum()
+/// Where a set's tokens stand in the sorted `ids`.
+fn places(set: &[u32], ids: &[u32]) -> Vec<usize> {
+    set.iter().filter_map(|id| ids.binary_search(id).ok()).collect()
 }

@@ -87,6 +87,8 @@ pub struct Partial {
     pub squares: Vec<f32>,
     pub above: Vec<u32>,
     pub top: Vec<TopK>,
+    /// Logits of the block's wanted tokens, `[tokens][columns]`.
+    pub picked: Vec<f32>,
 }
 
 /// What to reduce to.
@@ -99,6 +101,8 @@ pub struct Plan<'a> {
     /// 1 / norm per vocabulary row, for the token energy.
     pub inverse_norms: Option<&'a [f32]>,
     pub softcap: Option<f32>,
+    /// Tokens whose logits are wanted, ascending.
+    pub picked: &'a [u32],
 }
 
 /// Reduces a block (its logits are soft-capped in place on the way).
@@ -112,6 +116,7 @@ pub fn reduce(block: Block, plan: &Plan, floors: &Floors) -> Partial {
         squares: vec![0.0; w],
         above: vec![0; w],
         top: (0..block.columns).map(|_| TopK::new(plan.top)).collect(),
+        picked: Vec::new(),
     };
     if let Some(norms) = plan.inverse_norms {
         let rows = block.z.len() / w;
@@ -119,6 +124,11 @@ pub fn reduce(block: Block, plan: &Plan, floors: &Floors) -> Partial {
     }
     if let Some(cap) = plan.softcap {
         crate::model::kernels::attention::soft_cap(block.z, cap);
+    }
+    let rows = (block.z.len() / w) as u32;
+    let from = plan.picked.partition_point(|id| *id < block.first);
+    for id in plan.picked[from..].iter().take_while(|id| **id - block.first < rows) {
+        p.picked.extend_from_slice(&block.z[(id - block.first) as usize * w..][..block.columns]);
     }
     largest(block.z, w, &mut p.max);
     let mut gold = plan.gold.to_vec();

@@ -10,6 +10,7 @@ use super::kernels::elementwise::{self, Angles, NormOut};
 use super::linear::Weight;
 use crate::error::{Error, Result};
 use candle_core::{D, DType, Device, Tensor};
+use std::ops::Range;
 
 /// `[features, tokens]` numbers.
 #[derive(Clone)]
@@ -69,18 +70,21 @@ impl Act {
         Ok(out)
     }
 
-    /// Sum over the tokens `from..to`, `[features]`, in f64.
-    pub fn sum(&self, from: usize, to: usize) -> Result<Vec<f64>> {
-        match self {
-            Self::Cpu(m) => {
-                Ok((0..m.rows()).map(|r| m.row(r)[from..to].iter().map(|x| f64::from(*x)).sum()).collect())
-            }
-            Self::Device(t) => {
-                let rows: Vec<Vec<f32>> =
-                    t.narrow(1, from, to - from).and_then(|t| t.to_vec2()).map_err(device)?;
-                Ok(rows.iter().map(|r| r.iter().map(|x| f64::from(*x)).sum()).collect())
-            }
-        }
+    /// Sums over runs of tokens, `[runs][features]`, in f64.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn sums(&self, runs: &[Range<usize>]) -> Result<Vec<Vec<f64>>> {
+        let t = match self {
+            Self::Cpu(m) => return Ok(elementwise::sums(m, runs)),
+            Self::Device(t) => t,
+        };
+        let sum = |run: &Range<usize>| {
+            let rows: Vec<Vec<f32>> =
+                t.narrow(1, run.start, run.len()).and_then(|t| t.to_vec2()).map_err(device)?;
+            Ok(rows.iter().map(|r| r.iter().map(|x| f64::from(*x)).sum()).collect())
+        };
+        runs.iter().map(sum).collect()
     }
 
     /// A copy of the tokens `from..to`, after `before` if given (whose first `keep` tokens are taken).
@@ -88,7 +92,7 @@ impl Act {
         match (self, before) {
             (Self::Cpu(m), None) => Ok(Self::Cpu(m.columns(from, to))),
             (Self::Cpu(m), Some((Self::Cpu(p), keep))) => {
-                let mut out = Mat::zeros(m.rows(), keep + to - from);
+                let mut out = Mat::to_fill(m.rows(), keep + to - from);
                 for r in 0..m.rows() {
                     let row = out.row_mut(r);
                     row[..keep].copy_from_slice(&p.row(r)[..keep]);

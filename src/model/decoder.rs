@@ -5,8 +5,8 @@ use super::adapter::Adapter;
 use super::config::Config;
 use super::kernels::attention::Heads;
 use super::kernels::elementwise::Angles;
-use super::kernels::mat::LINE;
 use super::kernels::matmul::with_kernel;
+use super::layout::Layout;
 use super::linear::{Group, Linear, Weight, forward_many};
 use super::names::Proj;
 use crate::engine::control::Cancel;
@@ -93,7 +93,7 @@ impl Span {
         self.past.as_ref().map_or(0, |(_, n)| *n)
     }
 
-    fn own(&self) -> &[u32] {
+    pub(super) fn own(&self) -> &[u32] {
         &self.tokens[self.reused()..]
     }
 }
@@ -127,44 +127,10 @@ pub struct Options {
     /// Also tap inside blocks.
     pub sublayers: bool,
     /// Only the spans' last positions are wanted from the last block, whose tap has one column a span. Not together
-    /// with `keep_kv` or `sublayers`.
+    /// with `sublayers`.
     pub last_only: bool,
     /// A span's numbers must not depend, to the last bit, on what else is computed with it.
     pub same_bits: bool,
-}
-
-/// Where each span's columns lie: spans with different adapters begin on vector boundaries.
-struct Layout {
-    columns: Vec<Range<usize>>,
-    groups: Vec<(Range<usize>, Option<Arc<Adapter>>)>,
-    total: usize,
-}
-
-impl Layout {
-    fn of(spans: &[Span]) -> Self {
-        Self::with(spans, |s| s.own().len())
-    }
-
-    fn with(spans: &[Span], len: impl Fn(&Span) -> usize) -> Self {
-        let mut columns = Vec::with_capacity(spans.len());
-        let mut groups: Vec<(Range<usize>, Option<Arc<Adapter>>)> = Vec::new();
-        let mut at = 0usize;
-        for s in spans {
-            let n = len(s);
-            match groups.last_mut() {
-                Some((range, adapter)) if Adapter::same(adapter.as_ref(), s.adapter.as_ref()) => {
-                    range.end = at + n
-                }
-                _ => {
-                    at = at.next_multiple_of(LINE);
-                    groups.push((at..at + n, s.adapter.clone()));
-                }
-            }
-            columns.push(at..at + n);
-            at += n;
-        }
-        Self { columns, groups, total: at }
-    }
 }
 
 impl Decoder {
@@ -221,7 +187,7 @@ impl Decoder {
             cancel.check()?;
             let mut pass = Pass { decoder: self, layout, spans, layer, options };
             if options.last_only && layer + 1 == self.blocks.len() {
-                let (x, tail) = pass.last(&x, &angles)?;
+                let (x, tail) = pass.last(&x, &angles, &mut kept)?;
                 tap(Tap { layer: layer + 1, point: Point::Residual, x: &x, columns: &tail.columns })?;
                 break;
             }
@@ -238,7 +204,11 @@ impl Decoder {
         Ok(spans.iter().zip(kept).map(|(s, layers)| KvCache { tokens: s.tokens.clone(), layers }).collect())
     }
 
-    fn check(&self, spans: &[Span]) -> Result<()> {
+    /// Whether the spans can be run.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    pub(crate) fn check(&self, spans: &[Span]) -> Result<()> {
         let vocabulary = self.embedding.shape().0;
         for s in spans {
             if s.tokens.len() <= s.reused() {
@@ -319,7 +289,9 @@ impl Pass<'_> {
             })
             .collect();
         let mixed = act::attend(&q, &k, &v, &sequences, self.heads())?;
-        if self.options.keep_kv {
+        if let ([only], true, None) = (&mut *kept, self.options.keep_kv, &self.spans[0].past) {
+            only.push((k, v));
+        } else if self.options.keep_kv {
             for (s, kept) in sequences.iter().zip(kept) {
                 let (pk, pv) = (s.past.map(|p| (p.0, p.2)), s.past.map(|p| (p.1, p.2)));
                 let end = s.start + s.len;
@@ -331,7 +303,7 @@ impl Pass<'_> {
     }
 
     /// The block for the spans' last positions alone: keys and values of all positions, everything else of those.
-    fn last(&self, x: &Act, angles: &[Angles]) -> Result<(Act, Layout)> {
+    fn last(&self, x: &Act, angles: &[Angles], kept: &mut [Vec<(Act, Act)>]) -> Result<(Act, Layout)> {
         let (config, block) = (&self.decoder.config, self.block());
         let kind = config.layers[self.layer];
         let normed = block.attention_norm.forward(x)?;
@@ -363,36 +335,43 @@ impl Pass<'_> {
         }
         let angles = Angles::new(&config.ropes[kind.rope].inverse_frequencies(config.head_dim), &positions);
         q = act::rope(q, config.head_dim, &angles, config.attention_scale as f32)?;
-        let before: Vec<Option<(Act, Act)>> = self
-            .spans
-            .iter()
-            .zip(&self.layout.columns)
-            .map(|(s, all)| {
-                if s.tokens.len() < 2 {
-                    return Ok(None);
-                }
-                let past = s.past.as_ref().map(|(c, n)| (&c.layers[self.layer], *n));
-                let join = |own: &Act, past| own.slice_after(past, all.start, all.end - 1);
-                Ok(Some((join(&k, past.map(|(l, n)| (&l.0, n)))?, join(&v, past.map(|(l, n)| (&l.1, n)))?)))
-            })
-            .collect::<Result<_>>()?;
+        let (own_k, own_v) = (k.pick(&sources)?, v.pick(&sources)?);
+        let joined = self.joined(k, v)?;
         let sequences: Vec<Sequence> = self
             .spans
             .iter()
             .zip(&tail.columns)
-            .zip(&before)
-            .map(|((s, one), before)| Sequence {
-                start: one.start,
-                len: 1,
-                past: before.as_ref().map(|(k, v)| (k, v, s.tokens.len() - 1)),
+            .zip(&joined)
+            .map(|((s, one), (k, v))| {
+                let before = s.tokens.len() - 1;
+                Sequence { start: one.start, len: 1, past: (before > 0).then_some((k, v, before)) }
             })
             .collect();
-        let mixed = act::attend(&q, &k.pick(&sources)?, &v.pick(&sources)?, &sequences, self.heads())?;
+        let mixed = act::attend(&q, &own_k, &own_v, &sequences, self.heads())?;
+        if self.options.keep_kv {
+            kept.iter_mut().zip(joined).for_each(|(kept, both)| kept.push(both));
+        }
         let mut x = x.pick(&sources)?;
         let out = rest.linears(&[Proj::O], &mixed)?.remove(0);
         rest.join(&mut x, out, block.post_attention_norm.as_ref())?;
         rest.mlp(&mut x, &mut |_| Ok(()))?;
         Ok((x, tail))
+    }
+
+    /// Keys and values of each span's whole sequence.
+    fn joined(&self, k: Act, v: Act) -> Result<Vec<(Act, Act)>> {
+        if let ([only], [all]) = (self.spans, &self.layout.columns[..])
+            && only.past.is_none()
+            && all.len() == k.cols()
+        {
+            return Ok(vec![(k, v)]);
+        }
+        let one = |(s, all): (&Span, &Range<usize>)| {
+            let past = s.past.as_ref().map(|(c, n)| (&c.layers[self.layer], *n));
+            let join = |own: &Act, past| own.slice_after(past, all.start, all.end);
+            Ok((join(&k, past.map(|(l, n)| (&l.0, n)))?, join(&v, past.map(|(l, n)| (&l.1, n)))?))
+        };
+        self.spans.iter().zip(&self.layout.columns).map(one).collect()
     }
 
     fn heads(&self) -> Heads {

@@ -7,6 +7,7 @@ pub mod decoder;
 pub mod format;
 pub mod gguf;
 pub mod kernels;
+mod layout;
 pub mod linear;
 pub mod loader;
 pub mod names;

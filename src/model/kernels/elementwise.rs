@@ -6,6 +6,7 @@ use super::mat::{LINE, Mat, SendPtr};
 use crate::model::config::Activation;
 use crate::multiversion;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// e^x by a polynomial on [-ln2/2, ln2/2] (Cephes' coefficients; relative error below 2e-7), branch-free so
 /// that loops over it vectorise. Below -87.3 it gives 0, above 88.3 it stays at the largest finite power.
@@ -166,6 +167,32 @@ fn norm_groups(
     });
 }
 
+multiversion! {
+    /// Sum of a row's piece, in f64 on eight lanes.
+    fn sum_slice(xs: &[f32]) -> f64 {
+        let mut lanes = [0f64; 8];
+        let (whole, rest) = xs.as_chunks::<8>();
+        for eight in whole {
+            for (lane, x) in lanes.iter_mut().zip(eight) {
+                *lane += f64::from(*x);
+            }
+        }
+        lanes.iter().sum::<f64>() + rest.iter().map(|x| f64::from(*x)).sum::<f64>()
+    }
+}
+
+/// Sums over runs of tokens, `[runs][features]`.
+pub fn sums(x: &Mat, runs: &[Range<usize>]) -> Vec<Vec<f64>> {
+    let n = runs.len().max(1);
+    let mut all = vec![0f64; x.rows() * n];
+    all.par_chunks_mut(n).enumerate().with_min_len(16).for_each(|(r, out)| {
+        for (o, run) in out.iter_mut().zip(runs) {
+            *o = sum_slice(&x.row(r)[run.clone()]);
+        }
+    });
+    (0..runs.len()).map(|i| all.iter().skip(i).step_by(n).copied().collect()).collect()
+}
+
 /// Angles of the rotary embedding for a run of positions: `[2 * dim / 2][tokens]`, cosines then sines.
 pub struct Angles {
     pub cos: Mat,
@@ -177,15 +204,15 @@ impl Angles {
     pub fn new(inverse: &[f64], positions: &[usize]) -> Self {
         let mut cos = Mat::zeros(inverse.len(), positions.len());
         let mut sin = Mat::zeros(inverse.len(), positions.len());
-        for (i, f) in inverse.iter().enumerate() {
-            let (c, s) = (cos.row_mut(i), sin.row_mut(i));
-            for (t, p) in positions.iter().enumerate() {
+        let stride = cos.stride();
+        let rows = cos.flat_mut().par_chunks_mut(stride).zip(sin.flat_mut().par_chunks_mut(stride));
+        rows.zip(inverse).with_min_len(8).for_each(|((c, s), f)| {
+            for ((c, s), p) in c.iter_mut().zip(s).zip(positions) {
                 // f32 as the reference library does it: position times frequency is rounded before the cosine.
                 let angle = f64::from(*p as f32 * *f as f32);
-                c[t] = angle.cos() as f32;
-                s[t] = angle.sin() as f32;
+                (*s, *c) = (angle.sin() as f32, angle.cos() as f32);
             }
-        }
+        });
         Self { cos, sin }
     }
 }
@@ -240,6 +267,18 @@ pub fn add_bias(x: &mut Mat, bias: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_are_those_of_f64() {
+        let x = super::super::testing::matrix(37, 70, 3);
+        let runs = [0..70, 3..4, 5..5, 11..29];
+        for (run, sums) in runs.iter().zip(sums(&x, &runs)) {
+            for (r, sum) in sums.iter().enumerate() {
+                let want: f64 = x.row(r)[run.clone()].iter().map(|v| f64::from(*v)).sum();
+                assert!((sum - want).abs() < 1e-12, "{run:?} {r}: {sum} {want}");
+            }
+        }
+    }
 
     #[test]
     fn exp_and_tanh_are_accurate() {

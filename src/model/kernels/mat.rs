@@ -13,11 +13,11 @@ pub const LINE: usize = 16;
 
 /// `[rows, cols]` with `cols` (tokens) contiguous; rows begin on cache lines, an odd number of lines apart so
 /// that walking down a column does not fall on the same cache sets. The padding holds numbers without meaning.
-#[derive(Clone)]
 pub struct Mat {
     rows: usize,
     cols: usize,
     stride: usize,
+    /// From [`fresh`] alone, so that all of its capacity is numbers.
     data: Vec<Line>,
 }
 
@@ -43,10 +43,18 @@ fn fresh(lines: usize) -> Vec<Line> {
     }
 }
 
-/// A dropped matrix's memory that fits `lines` without waste.
+/// All of a matrix's memory: what was too much for it is there again, or memory would shrink from use to use.
+fn whole(mut data: Vec<Line>) -> Vec<Line> {
+    // SAFETY: all of the capacity was made and written by `fresh`.
+    unsafe { data.set_len(data.capacity()) };
+    data
+}
+
+/// A dropped matrix's memory that fits `lines` without much waste: the smallest, of equal ones the last.
 fn recycled(lines: usize) -> Option<Vec<Line>> {
     let mut pool = POOL.lock().ok()?;
-    let at = pool.iter().rposition(|v| v.len() >= lines && v.len() <= lines * 2)?;
+    let fits = pool.iter().enumerate().rev().filter(|(_, v)| (lines..=lines * 2).contains(&v.len()));
+    let at = fits.min_by_key(|(_, v)| v.len())?.0;
     let mut data = pool.remove(at);
     data.truncate(lines);
     Some(data)
@@ -54,7 +62,7 @@ fn recycled(lines: usize) -> Option<Vec<Line>> {
 
 impl Drop for Mat {
     fn drop(&mut self) {
-        let data = std::mem::take(&mut self.data);
+        let data = whole(std::mem::take(&mut self.data));
         if !(16..=POOLED_LINES / 4).contains(&data.len()) {
             return;
         }
@@ -66,6 +74,14 @@ impl Drop for Mat {
             }
             pool.push(data);
         }
+    }
+}
+
+impl Clone for Mat {
+    fn clone(&self) -> Self {
+        let mut data = recycled(self.data.len()).unwrap_or_else(|| fresh(self.data.len()));
+        data.copy_from_slice(&self.data);
+        Self { rows: self.rows, cols: self.cols, stride: self.stride, data }
     }
 }
 
@@ -177,5 +193,19 @@ impl SendPtr {
     /// The pointer (a method, so that closures capture the whole wrapper).
     pub fn get(self) -> *mut f32 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_does_not_shrink_from_use_to_use() {
+        let mut data = fresh(40);
+        data.truncate(17);
+        assert_eq!(whole(data).len(), 40);
+        let m = Mat::to_fill(3, 40);
+        assert_eq!(m.clone().flat(), m.flat());
     }
 }

@@ -16,6 +16,12 @@ use std::ops::Range;
 const WIDE: usize = 1024;
 /// Depth of one pass over a tile, so that its slice of activations stays in the L1 cache.
 const DEPTH: usize = 176;
+/// Most tokens for which the weights' way from memory takes longer than the arithmetic: their rows are read once, in the
+/// order in which they lie there.
+const FEW: usize = 6 * LINE;
+/// Rows that are widened together, for few tokens and for many.
+const WIDENED: usize = 8;
+const ROWS: usize = 64;
 /// Most tokens in one pass, so that their slice stays in the L2 cache.
 const TOKENS: usize = 768;
 
@@ -163,21 +169,27 @@ unsafe fn floats_times(
     (x, x_row, cols): (*const f32, usize, usize),
     out: Output,
 ) {
-    let (first, count) = (rows.start, rows.len());
     let direct = w.format == Format::F32;
+    // What is widened is used while it is in the L1 cache, or with many tokens in the L2 cache.
+    let (tall, most) = match (direct, cols <= FEW) {
+        (true, _) => (rows.len().max(1), w.inp.max(1)),
+        (_, true) => (WIDENED, WIDE),
+        _ => (ROWS, WIDE),
+    };
     SCRATCH.with_borrow_mut(|scratch| {
         for tokens in (0..cols).step_by(TOKENS) {
             let width = TOKENS.min(cols - tokens);
-            for wide in (0..w.inp).step_by(WIDE) {
-                let depth = WIDE.min(w.inp - wide);
+            let pieces = rows.clone().step_by(tall);
+            for (first, wide) in pieces.flat_map(|r| (0..w.inp).step_by(most).map(move |k| (r, k))) {
+                let (count, depth) = (tall.min(rows.end - first), most.min(w.inp - wide));
                 let (panel, w_row) = if direct {
                     (w.bytes()[(first * w.inp + wide) * 4..].as_ptr().cast::<f32>(), w.inp)
                 } else {
                     scratch.resize(scratch.len().max(count * WIDE), 0.0);
                     for r in 0..count {
-                        w.widen_row(first + r, wide, &mut scratch[r * WIDE..][..depth]);
+                        w.widen_row(first + r, wide, &mut scratch[r * depth..][..depth]);
                     }
-                    (scratch.as_ptr(), WIDE)
+                    (scratch.as_ptr(), depth)
                 };
                 let tile = Tile {
                     k: depth,
@@ -186,11 +198,10 @@ unsafe fn floats_times(
                     w_k: 1,
                     x: x.wrapping_add(wide * x_row + tokens),
                     x_k: x_row,
-                    out: out.y.get().wrapping_add(tokens),
+                    out: out.y.get().wrapping_add((first - rows.start) * out.row + tokens),
                     out_row: out.row,
                     add: out.add || wide > 0,
-                    // Few tokens: the weights' way from memory takes longer than the arithmetic.
-                    prefetch: direct && width <= LINE * 3,
+                    prefetch: direct && width <= FEW,
                 };
                 // SAFETY: the panel holds `count` rows of `depth` numbers `w_row` apart; rows of x and y reach at
                 // least to `tokens + width` rounded up to whole vectors, and y's belong to the caller alone.
@@ -205,23 +216,66 @@ unsafe fn floats_times(
 /// # Safety
 /// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
 pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, width: usize) {
-    // Even pieces: 640 is four times 160 rather than three times 176 and a rest. With one block of columns
-    // there is no slice to keep, and whole rows are read in the order in which they lie in memory.
-    let pieces = if width <= tiles.lanes * tiles.max_cols { 1 } else { whole.k.div_ceil(DEPTH) };
-    let depth = whole.k.div_ceil(pieces);
-    for k in (0..whole.k).step_by(depth) {
-        for (c, vectors) in tiles.column_blocks(width) {
-            for r in (0..rows).step_by(tiles.max_rows) {
-                let tile = Tile {
-                    k: depth.min(whole.k - k),
-                    w: whole.w.wrapping_add(r * whole.w_row + k),
-                    x: whole.x.wrapping_add(k * whole.x_k + c),
-                    out: whole.out.wrapping_add(r * whole.out_row + c),
-                    add: whole.add || k > 0,
-                    ..whole
-                };
-                // SAFETY: the caller's.
-                unsafe { tiles.run(tiles.max_rows.min(rows - r), vectors, tile) };
+    let tile = |(k, depth): (usize, usize), (c, vectors): (usize, usize), r: usize| {
+        let tile = Tile {
+            k: depth.min(whole.k - k),
+            w: whole.w.wrapping_add(r * whole.w_row + k),
+            x: whole.x.wrapping_add(k * whole.x_k + c),
+            out: whole.out.wrapping_add(r * whole.out_row + c),
+            add: whole.add || k > 0,
+            prefetch: whole.prefetch && c == 0,
+            ..whole
+        };
+        // SAFETY: the caller's.
+        unsafe { tiles.run(tiles.max_rows.min(rows - r), vectors, tile) };
+    };
+    let row_blocks = (0..rows).step_by(tiles.max_rows);
+    if width <= FEW {
+        for r in row_blocks {
+            tiles.column_blocks(width).for_each(|columns| tile((0, whole.k), columns, r));
+        }
+        return;
+    }
+    // Even pieces: 640 is four times 160 rather than three times 176 and a rest.
+    let depth = whole.k.div_ceil(whole.k.div_ceil(DEPTH).max(1));
+    for k in (0..whole.k).step_by(depth.max(1)) {
+        for columns in tiles.column_blocks(width) {
+            row_blocks.clone().for_each(|r| tile((k, depth), columns, r));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matmul::{Job, matmul, with_kernel};
+    use super::super::testing::{matrix, numbers};
+    use super::*;
+
+    #[test]
+    fn blocks_of_rows_equal_the_whole_product() {
+        let (out, inp) = (530, 1280);
+        let floats = CpuWeight::floats(numbers(out * inp, 1), out, inp);
+        let bytes: Vec<u8> =
+            (0..Format::Q8_0.bytes_for(out * inp).unwrap()).map(|i| (i * 37 % 48) as u8).collect();
+        let filed = CpuWeight::copied(&bytes, Format::Q8_0, out, inp);
+        for (w, n) in [&floats, &filed].into_iter().flat_map(|w| [1, 17, 40, 64, 96, 113].map(|n| (w, n))) {
+            let x = matrix(inp, n, 2);
+            for tiles in [false, true] {
+                let mut want = Mat::zeros(out, n);
+                with_kernel(if tiles { usize::MAX } else { 0 }, false, || {
+                    matmul(&x, &mut [Job { w, y: &mut want, add: false }]);
+                });
+                let source = Source::new(&x, 0, n, tiles, false);
+                let width = n.next_multiple_of(LINE);
+                for first in (0..out).step_by(200) {
+                    let rows = first..out.min(first + 200);
+                    let mut y = vec![f32::NAN; rows.len() * width];
+                    source.block(w, rows.clone(), &mut y, width);
+                    for (r, y) in rows.zip(y.chunks_exact(width)) {
+                        // One order of summing: the same to the last bit however rows are divided.
+                        assert_eq!(&y[..n], want.row(r), "{n} columns, row {r}, tiles {tiles}");
+                    }
+                }
             }
         }
     }

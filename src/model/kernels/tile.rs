@@ -17,7 +17,7 @@ pub struct Tile {
     pub out_row: usize,
     /// Add to what is in `out` instead of overwriting it.
     pub add: bool,
-    /// Fetch the rows of weights that follow these, for products that are bound by memory.
+    /// Fetch what follows these rows of weights in memory, for products that are bound by it: rows without gaps.
     pub prefetch: bool,
 }
 
@@ -69,11 +69,12 @@ impl Tiles {
         unsafe { (self.table[rows - 1][cols - 1 + 3 * usize::from(tile.prefetch)])(tile) }
     }
 
-    /// Splits `n` columns into tiles: (first column, vectors).
+    /// Splits `n` columns into tiles as even as may be: (first column, vectors).
     pub fn column_blocks(&self, n: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (lanes, widest) = (self.lanes, self.max_cols);
-        let vectors = n.div_ceil(lanes);
-        (0..vectors).step_by(widest).map(move |v| (v * lanes, widest.min(vectors - v)))
+        let (lanes, vectors) = (self.lanes, n.div_ceil(self.lanes));
+        let blocks = vectors.div_ceil(self.max_cols);
+        let first = move |block: usize| block * vectors / blocks;
+        (0..blocks).map(move |b| (first(b) * lanes, first(b + 1) - first(b)))
     }
 }
 
@@ -93,11 +94,14 @@ macro_rules! tiles {
                     }
                 }
                 let (mut x, mut w) = (t.x, t.w);
+                // In the order of memory, so that the processor's own fetching joins in.
+                let mut next = t.w.wrapping_add(R * t.w_row);
                 for k in 0..t.k {
                     if P && k % LINE == 0 {
                         for r in 0..R {
-                            $prefetch(w.wrapping_add((R + r) * t.w_row));
+                            $prefetch(next.wrapping_add(r * LINE));
                         }
+                        next = next.wrapping_add(R * LINE);
                     }
                     let mut xs = [$zero; C];
                     for c in 0..C {
@@ -139,7 +143,7 @@ use std::arch::x86_64::*;
 #[inline(always)]
 fn fetch(p: *const f32) {
     // SAFETY: a prefetch never faults.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
 }
 
 #[inline(always)]
