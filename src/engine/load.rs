@@ -10,6 +10,7 @@ use crate::model::linear::Weight;
 use crate::model::loader::Checkpoint;
 use crate::model::names::Proj;
 use crate::model::tokenizer::Tokenizer;
+use crate::model::weights::read_ahead;
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -20,6 +21,8 @@ pub struct Parts {
     pub tokenizer: Tokenizer,
     pub pool: rayon::ThreadPool,
     pub info: ModelInfo,
+    /// Blocks are read from the file, and checked, when they are first computed with.
+    pub as_needed: bool,
 }
 
 /// Loads tokenizer and weights side by side. `give_way` lowers the compute threads' priority.
@@ -42,6 +45,17 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
     let checkpoint = Checkpoint::open(&spec.path)?;
     let mut notes = Vec::new();
     let dtype = choose(spec.dtype, &backend, &checkpoint, &mut notes)?;
+    let as_needed = checkpoint.read_as_needed(dtype, &backend);
+    if as_needed {
+        let bytes = checkpoint.store.maps().iter().map(|m| m.len() as u64).sum::<u64>();
+        if free_memory().is_some_and(|free| bytes < free) {
+            read_ahead(checkpoint.store.maps());
+        }
+        let gigabytes = bytes as f64 / 1e9;
+        notes.push(format!(
+            "The model's {gigabytes:.1} GB are read, and checked, when they are computed with."
+        ));
+    }
     let (decoder, tokenizer) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| match &checkpoint.gguf {
             Some(gguf) => Tokenizer::from_gguf(gguf, cache_dir().as_deref()),
@@ -75,7 +89,7 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
         load_ms: 0,
         notes,
     };
-    Ok(Parts { decoder, tokenizer, pool, info })
+    Ok(Parts { decoder, tokenizer, pool, info, as_needed })
 }
 
 /// A model's tokenizer alone, from a Hugging Face directory or a GGUF file.

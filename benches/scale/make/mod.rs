@@ -105,7 +105,12 @@ fn tensors(s: &Shape) -> Vec<Tensor> {
             ("mlp.down_proj", "ffn_down", &[h, m], finer),
         ];
         for (hf, gguf, dims, role) in parts {
-            add(format!("model.layers.{layer}.{hf}.weight"), format!("blk.{layer}.{gguf}.weight"), dims, role);
+            add(
+                format!("model.layers.{layer}.{hf}.weight"),
+                format!("blk.{layer}.{gguf}.weight"),
+                dims,
+                role,
+            );
         }
     }
     add("model.norm.weight".into(), "output_norm.weight".into(), &[h], Role::Norm);

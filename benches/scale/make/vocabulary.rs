@@ -22,8 +22,10 @@ impl Vocabulary {
         let mut stems: Vec<String> = characters('a', 'z').collect();
         stems.insert(0, "▁".into());
         while pieces.len() < size {
-            let longer: Vec<String> =
-                stems.iter().flat_map(|stem| characters('a', 'z').map(move |c| format!("{stem}{c}"))).collect();
+            let longer: Vec<String> = stems
+                .iter()
+                .flat_map(|stem| characters('a', 'z').map(move |c| format!("{stem}{c}")))
+                .collect();
             pieces.extend(longer.iter().cloned());
             stems = longer;
         }
@@ -45,7 +47,8 @@ impl Vocabulary {
             json!({"id": id, "content": self.pieces[id], "special": true, "single_word": false, "lstrip": false,
                 "rstrip": false, "normalized": false})
         };
-        let spaces = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+        let spaces =
+            |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
         let tokenizer = json!({
             "version": "1.0", "truncation": null, "padding": null,
             "added_tokens": [special(0), special(1), special(2)],
