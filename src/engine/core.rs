@@ -101,8 +101,10 @@ impl Engine {
         };
         progress("checking", 0, 1, "");
         engine.info.logits_check =
-            engine.check_readout(parts.as_needed).map_err(|e| e.context(spec.path.display()))?;
+            engine.check_readout(!parts.unread.is_empty()).map_err(|e| e.context(spec.path.display()))?;
         progress("checking", 1, 1, "");
+        // Not before: what the check reads shall not wait for all the rest.
+        load::begin_reading(parts.unread);
         engine.info.load_ms = started.elapsed().as_millis() as u64;
         Ok(engine)
     }

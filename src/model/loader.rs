@@ -21,7 +21,7 @@ use std::path::Path;
 /// Largest config.json that is read.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
-/// Weights up to this size that stay in the file are read through at load.
+/// Reading this much takes about a second from a fast disk.
 const READ_AT_LOAD: usize = 2 << 30;
 
 /// An opened checkpoint whose weights are still where they were.
@@ -31,6 +31,8 @@ pub struct Checkpoint {
     pub names: Names,
     /// For a GGUF file: itself, for its tokenizer.
     pub gguf: Option<Gguf>,
+    /// Weights that stay in the file are read through at load up to this many bytes, and otherwise as needed.
+    pub read_at_load: usize,
 }
 
 impl Checkpoint {
@@ -57,7 +59,7 @@ impl Checkpoint {
             let config = Config::from_json(&text).map_err(|e| e.context(shown))?;
             let store = Store::from_dir(path)?;
             let names = Names::hf(&store, config.post_norms).map_err(|e| e.context(shown))?;
-            return Ok(Self { config, store, names, gguf: None });
+            return Ok(Self { config, store, names, gguf: None, read_at_load: READ_AT_LOAD });
         }
         if !path.exists() {
             crate::fail!("{shown}: does not exist");
@@ -65,7 +67,7 @@ impl Checkpoint {
         let gguf = Gguf::open(path)?;
         let config = Config::from_gguf(&gguf).map_err(|e| e.context(shown))?;
         let store = Store::from_gguf(&gguf)?;
-        Ok(Self { config, store, names: Names::Gguf, gguf: Some(gguf) })
+        Ok(Self { config, store, names: Names::Gguf, gguf: Some(gguf), read_at_load: READ_AT_LOAD })
     }
 
     /// Bytes that the weights would take widened to f32.
@@ -84,7 +86,7 @@ impl Checkpoint {
     pub fn read_as_needed(&self, dtype: DType, backend: &Backend) -> bool {
         let stays = |s: &Stored| format_of(dtype).is_none_or(|f| f == s.format);
         let mapped: usize = self.store.all().filter(|s| stays(s)).map(|s| s.range.len()).sum();
-        matches!(backend, Backend::Cpu) && mapped > READ_AT_LOAD
+        matches!(backend, Backend::Cpu) && mapped > self.read_at_load
     }
 
     /// The separate unembedding's name, decided by what the file holds.
