@@ -100,8 +100,11 @@ impl Engine {
             probe,
         };
         progress("checking", 0, 1, "");
-        engine.info.logits_check = engine.check_readout().map_err(|e| e.context(spec.path.display()))?;
+        engine.info.logits_check =
+            engine.check_readout(!parts.unread.is_empty()).map_err(|e| e.context(spec.path.display()))?;
         progress("checking", 1, 1, "");
+        // Not before: what the check reads shall not wait for all the rest.
+        load::begin_reading(parts.unread);
         engine.info.load_ms = started.elapsed().as_millis() as u64;
         Ok(engine)
     }
@@ -255,10 +258,17 @@ impl Engine {
     }
 
     /// Largest difference between the readout at L and the model's own logits on the probe. The latter are
-    /// computed apart, in f64 and one token at a time, for some hundred tokens over the whole vocabulary.
-    fn check_readout(&self) -> Result<f32> {
-        let state = self.probe_state(None, &Cancel::new())?;
+    /// computed apart, in f64 and one token at a time, for some hundred tokens over the whole vocabulary. Where blocks
+    /// are not read yet, the readout is that of the last token's embedding.
+    fn check_readout(&self, without_blocks: bool) -> Result<f32> {
         let d = &self.decoder;
+        let state = match (without_blocks, self.probe.last()) {
+            (true, Some(last)) => {
+                let scale = d.config.embedding_scale.map_or(1.0, |s| s as f32);
+                crate::model::act::weight_row(&d.embedding, *last)?.iter().map(|x| x * scale).collect()
+            }
+            _ => self.probe_state(None, &Cancel::new())?,
+        };
         let states = Mat::from_tokens(state.len(), 1, &state);
         let read = self.pool.install(|| Readout::new(d).logits(&states))?.column(0);
         if read.iter().any(|x| !x.is_finite()) {

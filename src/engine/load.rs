@@ -10,9 +10,12 @@ use crate::model::linear::Weight;
 use crate::model::loader::Checkpoint;
 use crate::model::names::Proj;
 use crate::model::tokenizer::Tokenizer;
+use crate::model::weights::read_ahead;
 use candle_core::Device;
+use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A loaded model's parts.
 pub struct Parts {
@@ -20,6 +23,8 @@ pub struct Parts {
     pub tokenizer: Tokenizer,
     pub pool: rayon::ThreadPool,
     pub info: ModelInfo,
+    /// The files whose blocks are read, and checked, when they are first computed with: none where all is read.
+    pub unread: Vec<Arc<Mmap>>,
 }
 
 /// Loads tokenizer and weights side by side. `give_way` lowers the compute threads' priority.
@@ -42,6 +47,14 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
     let checkpoint = Checkpoint::open(&spec.path)?;
     let mut notes = Vec::new();
     let dtype = choose(spec.dtype, &backend, &checkpoint, &mut notes)?;
+    let as_needed = checkpoint.read_as_needed(dtype, &backend);
+    let unread = if as_needed { checkpoint.store.maps() } else { Vec::new() };
+    if as_needed {
+        let gigabytes = unread.iter().map(|m| m.len()).sum::<usize>() as f64 / 1e9;
+        notes.push(format!(
+            "The model's {gigabytes:.1} GB are read, and checked, when they are computed with."
+        ));
+    }
     let (decoder, tokenizer) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| match &checkpoint.gguf {
             Some(gguf) => Tokenizer::from_gguf(gguf, cache_dir().as_deref()),
@@ -75,7 +88,15 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
         load_ms: 0,
         notes,
     };
-    Ok(Parts { decoder, tokenizer, pool, info })
+    Ok(Parts { decoder, tokenizer, pool, info, unread })
+}
+
+/// Has files that are not read yet come into memory from now on, in their order, where all of them fit.
+pub fn begin_reading(unread: Vec<Arc<Mmap>>) {
+    let bytes: u64 = unread.iter().map(|m| m.len() as u64).sum();
+    if free_memory().is_some_and(|free| bytes < free) {
+        read_ahead(unread);
+    }
 }
 
 /// A model's tokenizer alone, from a Hugging Face directory or a GGUF file.

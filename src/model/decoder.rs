@@ -3,6 +3,7 @@
 use super::act::{self, Act, Backend, RmsNorm, Sequence};
 use super::adapter::Adapter;
 use super::config::Config;
+use super::damage;
 use super::kernels::attention::Heads;
 use super::kernels::elementwise::Angles;
 use super::kernels::matmul::with_kernel;
@@ -145,7 +146,7 @@ impl Decoder {
     ///
     /// # Errors
     /// An id outside the vocabulary, nothing to compute, a sequence longer than the model's positions,
-    /// cancellation, what the tap or the device says.
+    /// cancellation, weights that are not finite, what the tap or the device says.
     pub fn forward(
         &self,
         spans: &[Span],
@@ -155,6 +156,7 @@ impl Decoder {
     ) -> Result<Vec<KvCache>> {
         self.check(spans)?;
         let layout = Layout::of(spans);
+        let tap = &mut |t: Tap| damage::check(self, &t).and_then(|()| tap(t));
         with_kernel(layout.total, options.same_bits, || self.pass(spans, &layout, options, cancel, tap))
     }
 

@@ -104,6 +104,38 @@ impl Format {
         (count / block).checked_mul(self.block_bytes())
     }
 
+    /// Where the f16 scales lie in a block of a quantised format.
+    fn scales(self) -> &'static [usize] {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => &[],
+            Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => &[0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4K | Self::Q5K => &[0, 2],
+            Self::Q2K => &[80, 82],
+            Self::Q3K => &[108],
+            Self::Q6K => &[208],
+        }
+    }
+
+    /// Whether all numbers in `bytes` (whole blocks, aligned) are finite: quantised ones are where their scales are.
+    pub fn finite(self, bytes: &[u8]) -> bool {
+        // Without its sign a number that is not finite is at least as large as infinity. A largest value vectorises
+        // where `all` would not.
+        let f16_infinity = f16::INFINITY.to_bits();
+        let largest = |xs: &[u16]| xs.iter().fold(0, |m, x| m.max(x & 0x7fff));
+        match self {
+            Self::F32 => {
+                let largest = cast::<u32>(bytes).iter().fold(0, |m, x| m.max(x & 0x7fff_ffff));
+                largest < f32::INFINITY.to_bits()
+            }
+            Self::F16 => largest(cast(bytes)) < f16_infinity,
+            Self::Bf16 => largest(cast(bytes)) < bf16::INFINITY.to_bits(),
+            _ => bytes.chunks_exact(self.block_bytes()).all(|block| {
+                let scale = |at: &usize| u16::from_le_bytes([block[*at], block[*at + 1]]) & 0x7fff;
+                self.scales().iter().all(|at| scale(at) < f16_infinity)
+            }),
+        }
+    }
+
     /// Widens `out.len()` numbers from `bytes`, which hold exactly that many and are aligned.
     pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
         debug_assert_eq!(self.bytes_for(out.len()), Some(bytes.len()));
@@ -192,6 +224,22 @@ mod tests {
         BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5K, BlockQ6K, BlockQ8_0,
     };
 
+    const FORMATS: [Format; 13] = [
+        Format::F32,
+        Format::F16,
+        Format::Bf16,
+        Format::Q4_0,
+        Format::Q4_1,
+        Format::Q5_0,
+        Format::Q5_1,
+        Format::Q8_0,
+        Format::Q2K,
+        Format::Q3K,
+        Format::Q4K,
+        Format::Q5K,
+        Format::Q6K,
+    ];
+
     #[test]
     fn block_sizes_are_those_of_the_block_types() {
         assert_eq!(Format::Q4_0.block_bytes(), size_of::<BlockQ4_0>());
@@ -204,6 +252,29 @@ mod tests {
         assert_eq!(Format::Q4K.block_bytes(), size_of::<BlockQ4K>());
         assert_eq!(Format::Q5K.block_bytes(), size_of::<BlockQ5K>());
         assert_eq!(Format::Q6K.block_bytes(), size_of::<BlockQ6K>());
+    }
+
+    /// Each scale of a block, made NaN and infinite, spoils the block's numbers and is found; nothing else is.
+    #[test]
+    fn finite_means_that_every_widened_number_is() {
+        for format in FORMATS {
+            let len = format.block_len().max(8);
+            let mut words = vec![0f32; format.bytes_for(len).unwrap().div_ceil(4)];
+            let bytes = &mut bytes_of_mut(&mut words)[..format.bytes_for(len).unwrap()];
+            // 0x3031 as a scale is about 0.13.
+            bytes.iter_mut().enumerate().for_each(|(i, b)| *b = if i % 2 == 0 { 0x31 } else { 0x30 });
+            for at in (0..bytes.len()).step_by(2) {
+                for high in [0x7c, 0x7e, 0xfc, 0x7f, 0xff] {
+                    let old = std::mem::replace(&mut bytes[at + 1], high);
+                    let low = std::mem::replace(&mut bytes[at], 0x80);
+                    let widened = format.widen_all(bytes, len).unwrap();
+                    let all = widened.iter().all(|x| x.is_finite());
+                    assert_eq!(format.finite(bytes), all, "{} at byte {at}: {high:x}80", format.name());
+                    (bytes[at], bytes[at + 1]) = (low, old);
+                }
+            }
+            assert!(format.finite(bytes), "{}", format.name());
+        }
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 use super::act::{Backend, RmsNorm};
 use super::config::{Biases, Config};
+use super::damage::{finite, not_finite, scan};
 use super::decoder::{Block, Decoder};
 use super::format::{Format, bytes_of};
 use super::gguf::Gguf;
 use super::kernels::CpuWeight;
+use super::kernels::matmul::interleaved_place;
 use super::linear::{Linear, Weight};
 use super::names::{Names, Norm, Proj};
 use super::weights::{Store, Stored};
 use crate::engine::protocol::DType;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use candle_core::Tensor;
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -19,6 +21,9 @@ use std::path::Path;
 /// Largest config.json that is read.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
+/// Reading this much takes about a second from a fast disk.
+const READ_AT_LOAD: usize = 2 << 30;
+
 /// An opened checkpoint whose weights are still where they were.
 pub struct Checkpoint {
     pub config: Config,
@@ -26,6 +31,8 @@ pub struct Checkpoint {
     pub names: Names,
     /// For a GGUF file: itself, for its tokenizer.
     pub gguf: Option<Gguf>,
+    /// Weights that stay in the file are read through at load up to this many bytes, and otherwise as needed.
+    pub read_at_load: usize,
 }
 
 impl Checkpoint {
@@ -52,7 +59,7 @@ impl Checkpoint {
             let config = Config::from_json(&text).map_err(|e| e.context(shown))?;
             let store = Store::from_dir(path)?;
             let names = Names::hf(&store, config.post_norms).map_err(|e| e.context(shown))?;
-            return Ok(Self { config, store, names, gguf: None });
+            return Ok(Self { config, store, names, gguf: None, read_at_load: READ_AT_LOAD });
         }
         if !path.exists() {
             crate::fail!("{shown}: does not exist");
@@ -60,7 +67,7 @@ impl Checkpoint {
         let gguf = Gguf::open(path)?;
         let config = Config::from_gguf(&gguf).map_err(|e| e.context(shown))?;
         let store = Store::from_gguf(&gguf)?;
-        Ok(Self { config, store, names: Names::Gguf, gguf: Some(gguf) })
+        Ok(Self { config, store, names: Names::Gguf, gguf: Some(gguf), read_at_load: READ_AT_LOAD })
     }
 
     /// Bytes that the weights would take widened to f32.
@@ -74,6 +81,14 @@ impl Checkpoint {
         Ok(4 * (per_block * c.layers.len() as u64 + tables * vocabulary * h))
     }
 
+    /// Whether weights stay in the file and are so many that reading them through would make a person wait: then a
+    /// block is read, and checked (see [`super::damage`]), when something is first computed with it.
+    pub fn read_as_needed(&self, dtype: DType, backend: &Backend) -> bool {
+        let stays = |s: &Stored| format_of(dtype).is_none_or(|f| f == s.format);
+        let mapped: usize = self.store.all().filter(|s| stays(s)).map(|s| s.range.len()).sum();
+        matches!(backend, Backend::Cpu) && mapped > self.read_at_load
+    }
+
     /// The separate unembedding's name, decided by what the file holds.
     fn unembedding_name(&self) -> Option<String> {
         self.names.output().into_iter().find(|n| self.store.has(n))
@@ -82,7 +97,8 @@ impl Checkpoint {
     /// Builds the decoder with weights in `dtype` (not `Auto`).
     ///
     /// # Errors
-    /// A missing tensor, a wrong shape, NaN or infinite weights, what the device says.
+    /// A missing tensor, a wrong shape, NaN or infinite weights (of blocks that are read as needed: when they are), what
+    /// the device says.
     pub fn build(
         &self,
         dtype: DType,
@@ -91,7 +107,7 @@ impl Checkpoint {
     ) -> Result<Decoder> {
         let c = &self.config;
         let (blocks, total) = (c.layers.len(), c.layers.len() as u64 + 2);
-        let maker = Maker { from: self, dtype, backend };
+        let maker = Maker { from: self, dtype, backend, as_needed: self.read_as_needed(dtype, backend) };
         let beyond = self.names.norm(blocks, Norm::Attention);
         if self.store.has(&beyond) {
             crate::fail!(
@@ -99,15 +115,12 @@ impl Checkpoint {
             );
         }
         progress(0, total);
-        let embedding_name = self.names.embedding();
-        let vocabulary = self.store.find(&embedding_name)?.shape.first().copied().unwrap_or(0);
-        let embedding = maker.weight(&embedding_name, vocabulary, c.hidden)?;
+        // The readout is checked at load, over the whole vocabulary.
+        let output = self.unembedding_name();
+        let embedding = maker.table(&self.names.embedding(), output.is_none() || !maker.as_needed)?;
         progress(1, total);
-        let unembedding = match self.unembedding_name() {
-            Some(name) => {
-                let rows = self.store.find(&name)?.shape.first().copied().unwrap_or(0);
-                maker.weight(&name, rows, c.hidden)?
-            }
+        let unembedding = match output {
+            Some(name) => maker.table(&name, true)?,
             None => embedding.clone(),
         };
         let final_norm = maker.norm(&self.names.final_norm(), c.hidden)?;
@@ -132,6 +145,18 @@ struct Maker<'a> {
     from: &'a Checkpoint,
     dtype: DType,
     backend: &'a Backend,
+    /// Blocks are read and checked when they are computed with.
+    as_needed: bool,
+}
+
+/// The format that weights are converted to; `None` leaves them in their own.
+fn format_of(dtype: DType) -> Option<Format> {
+    match dtype {
+        DType::F32 | DType::Auto => Some(Format::F32),
+        DType::F16 => Some(Format::F16),
+        DType::Bf16 => Some(Format::Bf16),
+        DType::Native => None,
+    }
 }
 
 impl Maker<'_> {
@@ -167,8 +192,9 @@ impl Maker<'_> {
     fn linear(&self, layer: usize, proj: Proj, out: usize, inp: usize, biases: Biases) -> Result<Linear> {
         let names = &self.from.names;
         let mut stored = self.from.store.get(&names.linear(layer, proj, false), &[out, inp])?;
-        let order = self.interleaved(proj).map(|dim| original_order(out, dim));
-        let w = self.convert(&mut stored, &names.linear(layer, proj, false), out, inp, order.as_deref())?;
+        let heads = self.interleaved(proj);
+        let w =
+            self.convert(&mut stored, &names.linear(layer, proj, false), (out, inp), heads, !self.as_needed)?;
         let bias_name = names.linear(layer, proj, true);
         let wanted = match biases {
             Biases::Never => false,
@@ -177,8 +203,8 @@ impl Maker<'_> {
         };
         let bias = if wanted {
             let xs = finite(&bias_name, self.from.store.get(&bias_name, &[out])?.floats()?)?;
-            let xs = match &order {
-                Some(order) => order.iter().map(|r| xs[*r]).collect(),
+            let xs = match heads {
+                Some(dim) => (0..out).map(|r| xs[interleaved_place(r, dim)]).collect(),
                 None => xs,
             };
             Some(self.backend.vector(xs)?)
@@ -194,15 +220,17 @@ impl Maker<'_> {
         Ok(RmsNorm { w: self.backend.vector(xs)?, plus: if c.norm_plus_one { 1.0 } else { 0.0 }, eps: c.eps })
     }
 
-    /// An embedding table. Where f32 is asked for, a quantised one stays as it is: the numbers are the same, and a
-    /// readout has less to fetch from memory.
-    fn weight(&self, name: &str, out: usize, inp: usize) -> Result<Weight> {
-        let mut stored = self.from.store.get(name, &[out, inp])?;
+    /// An embedding table, read through at once if `now`. Where f32 is asked for, a quantised one stays as it is: the
+    /// numbers are the same, and a readout has less to fetch from memory.
+    fn table(&self, name: &str, now: bool) -> Result<Weight> {
+        let rows = self.from.store.find(name)?.shape.first().copied().unwrap_or(0);
+        let shape = (rows, self.from.config.hidden);
+        let mut stored = self.from.store.get(name, &[shape.0, shape.1])?;
         let dtype = match self.dtype {
             DType::F32 | DType::Auto if stored.format.block_len() > 1 => DType::Native,
             asked => asked,
         };
-        Maker { dtype, ..*self }.convert(&mut stored, name, out, inp, None)
+        Maker { dtype, ..*self }.convert(&mut stored, name, shape, None, now)
     }
 
     /// bf16 arithmetic where bf16 was asked for by name; weights that merely are bf16 are multiplied exactly.
@@ -214,23 +242,18 @@ impl Maker<'_> {
         &self,
         s: &mut Stored,
         name: &str,
-        out: usize,
-        inp: usize,
-        order: Option<&[usize]>,
+        (out, inp): (usize, usize),
+        heads: Option<usize>,
+        now: bool,
     ) -> Result<Weight> {
-        let target = match self.dtype {
-            DType::F32 | DType::Auto => Some(Format::F32),
-            DType::F16 => Some(Format::F16),
-            DType::Bf16 => Some(Format::Bf16),
-            DType::Native => None,
-        };
+        let target = format_of(self.dtype);
         if let Backend::Device(d) = self.backend {
             let dtype = match target.unwrap_or(s.format) {
                 Format::F16 => candle_core::DType::F16,
                 Format::Bf16 => candle_core::DType::BF16,
                 _ => candle_core::DType::F32,
             };
-            let w = rows_in_order(s, name, out, inp, order, Format::F32)?;
+            let w = rows_in_order(s, name, (out, inp), heads, Format::F32)?;
             let xs = Format::F32.widen_all(w.bytes(), out * inp)?;
             let tensor = Tensor::from_vec(xs, (out, inp), &candle_core::Device::Cpu)
                 .and_then(|t| t.to_dtype(dtype)?.to_device(d))
@@ -239,35 +262,21 @@ impl Maker<'_> {
             return Ok(Weight::Device(tensor));
         }
         let target = target.unwrap_or(s.format);
-        if target == s.format && order.is_none() {
+        if target == s.format && (heads.is_none() || target.block_len() > 1) {
             let w = CpuWeight::mapped(s.map.clone(), s.range.clone(), s.format, out, inp)?;
-            if w.bytes().len() <= SCAN_LIMIT {
+            if now {
                 scan(name, &w)?;
             }
+            let w = match heads {
+                Some(dim) => w.with_interleaved_heads(dim),
+                None => w,
+            };
             return Ok(Weight::Cpu(self.arithmetic(w)));
         }
-        let w = rows_in_order(s, name, out, inp, order, target)?;
+        let w = rows_in_order(s, name, (out, inp), heads, target)?;
         s.release();
         Ok(Weight::Cpu(self.arithmetic(w)))
     }
-}
-
-/// Mapped tensors up to this size are read through at load time to find NaN; larger ones are left to the probe.
-const SCAN_LIMIT: usize = 256 << 20;
-
-fn finite(name: &str, xs: Vec<f32>) -> Result<Vec<f32>> {
-    if xs.iter().all(|x| x.is_finite()) { Ok(xs) } else { Err(not_finite(name)) }
-}
-
-fn not_finite(name: &str) -> Error {
-    Error::failed(format!(
-        "tensor {name:?} holds NaN or infinity; the weights are damaged, fetch the model again"
-    ))
-}
-
-fn scan(name: &str, w: &CpuWeight) -> Result<()> {
-    let bad = (0..w.out).into_par_iter().with_min_len(64).any(|r| !all_finite(&w.row(r)));
-    if bad { Err(not_finite(name)) } else { Ok(()) }
 }
 
 fn all_finite(xs: &[f32]) -> bool {
@@ -275,29 +284,16 @@ fn all_finite(xs: &[f32]) -> bool {
     xs.iter().map(|x| x * 0.0).sum::<f32>() == 0.0
 }
 
-/// Row r of the original weight lies at `order[r]` of an interleaved one: llama.cpp stores the rows of a head
-/// as (pair, half) where Hugging Face has (half, pair).
-fn original_order(rows: usize, dim: usize) -> Vec<usize> {
-    let half = dim / 2;
-    (0..rows)
-        .map(|r| {
-            let (head, in_head) = (r / dim, r % dim);
-            head * dim + 2 * (in_head % half) + in_head / half
-        })
-        .collect()
-}
-
 /// The weights in another format and row order.
 fn rows_in_order(
     s: &Stored,
     name: &str,
-    out: usize,
-    inp: usize,
-    order: Option<&[usize]>,
+    (out, inp): (usize, usize),
+    heads: Option<usize>,
     to: Format,
 ) -> Result<CpuWeight> {
     let from = CpuWeight::mapped(s.map.clone(), s.range.clone(), s.format, out, inp)?;
-    let source = |r: usize| order.map_or(r, |o| o[r]);
+    let source = |r: usize| heads.map_or(r, |dim| interleaved_place(r, dim));
     if to == s.format && to != Format::F32 {
         scan(name, &from)?;
         let size = from.bytes().len() / out;
@@ -344,8 +340,7 @@ mod tests {
     fn interleaved_rows_come_back_in_order() {
         // llama.cpp: reshape(heads, 2, dim / 2).swapaxes(1, 2); two heads of four rows.
         let stored = [0, 2, 1, 3, 4, 6, 5, 7];
-        let order = original_order(8, 4);
-        let back: Vec<usize> = order.iter().map(|r| stored[*r]).collect();
+        let back: Vec<usize> = (0..8).map(|r| stored[interleaved_place(r, 4)]).collect();
         assert_eq!(back, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

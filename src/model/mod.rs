@@ -3,6 +3,7 @@
 pub mod act;
 pub mod adapter;
 pub mod config;
+pub mod damage;
 pub mod decoder;
 pub mod format;
 pub mod gguf;

@@ -51,9 +51,35 @@ impl Stored {
     }
 }
 
+/// Bytes that the system is asked to read at a time: what it reads ahead without a question is less than that.
+const AHEAD: usize = 1 << 20;
+
+/// Asks the system, from a thread of its own, to read whole maps into memory, in their order, for as long as somebody
+/// else holds them. Pages that are there already cost next to nothing.
+pub fn read_ahead(maps: Vec<Arc<Mmap>>) {
+    #[cfg(unix)]
+    {
+        let maps: Vec<_> = maps.iter().map(Arc::downgrade).collect();
+        let work = move || {
+            for map in maps {
+                let mut from = 0;
+                while let Some(map) = map.upgrade().filter(|m| from < m.len()) {
+                    let _ = map.advise_range(memmap2::Advice::WillNeed, from, AHEAD.min(map.len() - from));
+                    from += AHEAD;
+                }
+            }
+        };
+        // Without the thread pages are read as they are touched.
+        let _ = std::thread::Builder::new().name("read-ahead".into()).spawn(work);
+    }
+    #[cfg(not(unix))]
+    drop(maps);
+}
+
 /// All tensors of a checkpoint.
 pub struct Store {
     tensors: BTreeMap<String, Stored>,
+    maps: Vec<Arc<Mmap>>,
     /// Shown in errors.
     origin: PathBuf,
 }
@@ -72,7 +98,7 @@ impl Store {
             range: p.range.clone(),
         };
         let tensors = file.tensors.iter().map(|(n, p)| (n.clone(), stored(p))).collect();
-        Ok(Self { tensors, origin: file.path.clone() })
+        Ok(Self { tensors, maps: vec![Arc::clone(map)], origin: file.path.clone() })
     }
 
     /// `model.safetensors`, or the shards that `model.safetensors.index.json` names, of a directory.
@@ -81,7 +107,7 @@ impl Store {
     /// One sentence: nothing there, only a format that is not supported, a damaged header, a shard that is
     /// missing or lies outside the directory, a number format that is not supported.
     pub fn from_dir(dir: &Path) -> Result<Self> {
-        let mut store = Self { tensors: BTreeMap::new(), origin: dir.to_path_buf() };
+        let mut store = Self { tensors: BTreeMap::new(), maps: Vec::new(), origin: dir.to_path_buf() };
         let index = dir.join("model.safetensors.index.json");
         let single = dir.join("model.safetensors");
         if single.is_file() {
@@ -111,7 +137,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::from_dir`].
     pub fn from_safetensors(path: &Path) -> Result<Self> {
-        let mut store = Self { tensors: BTreeMap::new(), origin: path.to_path_buf() };
+        let mut store = Self { tensors: BTreeMap::new(), maps: Vec::new(), origin: path.to_path_buf() };
         store.add_file(path)?;
         Ok(store)
     }
@@ -125,6 +151,7 @@ impl Store {
         // SAFETY: read-only map; see Gguf::open.
         let map = unsafe { Mmap::map(&file) }.with_context(|| format!("{shown}: cannot be memory-mapped"))?;
         let map = Arc::new(map);
+        self.maps.push(Arc::clone(&map));
         let parsed = SafeTensors::deserialize(&map)
             .map_err(|e| Error::failed(format!("{shown}: is damaged or cut off ({e}); fetch it again")))?;
         let base = map.as_ptr() as usize;
@@ -154,9 +181,19 @@ impl Store {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// All tensors.
+    pub fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.tensors.values()
+    }
+
     /// Whether a tensor is there.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// The files' maps, in the files' order.
+    pub fn maps(&self) -> Vec<Arc<Mmap>> {
+        self.maps.clone()
     }
 
     /// A tensor of exactly this shape.

@@ -31,6 +31,8 @@ pub struct CpuWeight {
     /// Products with these (bf16) weights round the other side to bf16 too, where the processor multiplies bf16.
     pub rounds: bool,
     bytes: Bytes,
+    /// Rows of a head that is stored with its halves interleaved; 0 where rows lie in order.
+    interleaved: usize,
 }
 
 impl CpuWeight {
@@ -57,7 +59,7 @@ impl CpuWeight {
             // Widened formats need alignment that a careless writer may not have kept.
             return Ok(Self::copied(&map[range], format, out, inp));
         }
-        Ok(Self { format, out, inp, rounds: false, bytes: Bytes::Mapped(map, range) })
+        Ok(Self { format, out, inp, rounds: false, interleaved: 0, bytes: Bytes::Mapped(map, range) })
     }
 
     /// Weights copied from bytes.
@@ -66,13 +68,27 @@ impl CpuWeight {
         // SAFETY: u64 is plain data and the vector is at least as long as `raw`.
         let dst = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), raw.len()) };
         dst.copy_from_slice(raw);
-        Self { format, out, inp, rounds: false, bytes: Bytes::Words(Arc::new(words), raw.len()) }
+        Self {
+            format,
+            out,
+            inp,
+            rounds: false,
+            interleaved: 0,
+            bytes: Bytes::Words(Arc::new(words), raw.len()),
+        }
     }
 
     /// Weights from f32 numbers.
     pub fn floats(xs: Vec<f32>, out: usize, inp: usize) -> Self {
         assert_eq!(xs.len(), out * inp);
-        Self { format: Format::F32, out, inp, rounds: false, bytes: Bytes::Floats(Arc::new(xs)) }
+        Self {
+            format: Format::F32,
+            out,
+            inp,
+            rounds: false,
+            interleaved: 0,
+            bytes: Bytes::Floats(Arc::new(xs)),
+        }
     }
 
     /// The same weights for bf16 arithmetic; exact arithmetic as before where they are not bf16.
@@ -81,7 +97,22 @@ impl CpuWeight {
         self
     }
 
-    /// All bytes, rows one after the other.
+    /// The same weights where the file has the two halves of each head of `dim` rows interleaved: rows are found where
+    /// they lie, and nothing is copied. For quantised formats alone: of others kernels read the bytes as they are.
+    pub fn with_interleaved_heads(self, dim: usize) -> Self {
+        assert!(self.format.block_len() > 1 && self.out.is_multiple_of(dim) && dim.is_multiple_of(2));
+        Self { interleaved: dim, ..self }
+    }
+
+    /// Where row `r` lies among the stored rows.
+    fn place(&self, r: usize) -> usize {
+        match self.interleaved {
+            0 => r,
+            dim => interleaved_place(r, dim),
+        }
+    }
+
+    /// All bytes, rows one after the other as they are stored.
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(map, range) => &map[range.clone()],
@@ -99,7 +130,7 @@ impl CpuWeight {
     /// Widens columns `from..from + out.len()` of row `r` (block-aligned) into `out`.
     pub fn widen_row(&self, r: usize, from: usize, out: &mut [f32]) {
         let (len, size) = (self.format.block_len(), self.format.block_bytes());
-        let start = r * self.row_bytes() + from / len * size;
+        let start = self.place(r) * self.row_bytes() + from / len * size;
         self.format.widen(&self.bytes()[start..start + out.len() / len * size], out);
     }
 
@@ -109,6 +140,12 @@ impl CpuWeight {
         self.widen_row(r, 0, &mut out);
         out
     }
+}
+
+/// Where llama.cpp stores row `r` of heads of `dim` rows: as (pair, half) what Hugging Face has as (half, pair).
+pub fn interleaved_place(r: usize, dim: usize) -> usize {
+    let (head, in_head) = (r / dim, r % dim);
+    head * dim + 2 * (in_head % (dim / 2)) + in_head / (dim / 2)
 }
 
 /// Most rows of weights in one task of the vector kernels.
