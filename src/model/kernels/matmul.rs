@@ -127,6 +127,12 @@ impl CpuWeight {
         self.inp / self.format.block_len() * self.format.block_bytes()
     }
 
+    /// The bytes of row `r`.
+    pub(super) fn stored_row(&self, r: usize) -> &[u8] {
+        let size = self.row_bytes();
+        &self.bytes()[self.place(r) * size..][..size]
+    }
+
     /// Widens columns `from..from + out.len()` of row `r` (block-aligned) into `out`.
     pub fn widen_row(&self, r: usize, from: usize, out: &mut [f32]) {
         let (len, size) = (self.format.block_len(), self.format.block_bytes());
@@ -157,7 +163,7 @@ thread_local! {
 }
 
 /// Fewest tokens for which cutting the weights for the tiles pays.
-const FEWEST: usize = 256;
+const FEWEST: usize = 48;
 
 /// Runs `work`, whose products are over about `tokens` tokens, with the kernel that is the faster one for so many; or,
 /// where the same sum must come out whatever it is computed beside (`same_bits`), with one kernel always.

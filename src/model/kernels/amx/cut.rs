@@ -108,7 +108,7 @@ fn cut(x: __m512) -> [__m512i; 3] {
 /// The upper halves of two vectors' lanes side by side in each lane: how a tile holds the numbers k and k + 16.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn joined(first: __m512i, second: __m512i) -> __m512i {
+pub(super) fn joined(first: __m512i, second: __m512i) -> __m512i {
     let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
     // (a >> 16) | (b & upper): the truth table of "second operand, or third and first".
     _mm512_ternarylogic_epi32::<0b1110_1100>(second, _mm512_srli_epi32::<16>(first), upper)

@@ -5,6 +5,7 @@
 //! rounding is. bf16 weights are a single part, and all three products are taken; in bf16 arithmetic activations are
 //! rounded to a single part as well. Sums over an output's terms have one order, whatever else is computed beside it.
 
+mod blocks;
 mod cut;
 mod step;
 
@@ -185,6 +186,16 @@ fn even(total: usize, most: usize, unit: usize) -> usize {
 /// Rows `rows` of the product to `out` (whose first row is `rows.start`), on the calling thread.
 pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output) {
     SCRATCH.with_borrow_mut(|(cut, wide)| {
+        if let Source::Filed(w) = weights.source
+            && !weights.transposed
+            && blocks::fits(w.format)
+            && x.parts == 3
+        {
+            configure();
+            // SAFETY: as for the products below.
+            unsafe { blocks::rows_times(w, rows, x, out, (cut, wide)) };
+            return release();
+        }
         let parts = weights.parts;
         // Cut ends lie between the format's blocks, where rows are cut along them.
         let block = if weights.transposed { 1 } else { (weights.block() / DEEP).max(1) };
@@ -194,8 +205,7 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         cut.resize(cut.len().max((tall / TALL * deepest * parts * TILE + 64) / 8), 0);
         let base = cut.as_mut_ptr().cast::<u8>();
         let base = base.wrapping_add(base.align_offset(64));
-        // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
+        configure();
         // The depth on the outside: a slice of the activations stays while all rows pass by. Sums are the same to the
         // last bit wherever they are interrupted.
         let panels = (0..x.deep).step_by(deepest).flat_map(|from| {
@@ -226,9 +236,19 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
                 _ => panel.times::<3, 3>(base, x, out, &mut ahead),
             }
         }
-        // SAFETY: gives the tiles back, so that a thread switch need not save them.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        release();
     });
+}
+
+fn configure() {
+    // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
+}
+
+/// Gives the tiles back, so that a thread switch need not save them.
+fn release() {
+    // SAFETY: no tile is in use.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
 /// Rows of weights over some tiles' depth, cut together.
