@@ -6,39 +6,30 @@ use crate::sides::Side;
 use crate::times::median;
 use polylens::model::format::Format;
 use polylens::model::kernels::Mat;
-use polylens::model::peak::Peaks;
+use polylens::model::peak::{Limit, Peaks};
 use polylens::model::product::{Product, Shape, weight};
 use serde_json::json;
 
 const SHAPE: Shape = Shape { tokens: 150, inp: 4096, out: 14336 };
 const TRIES: usize = 7;
 
-/// A kind of product: its name, the weights, and which share of which peak should be reached.
+/// A kind of product: its name, the weights, and which share of the peak should be reached.
 struct Kind {
     name: &'static str,
     dtype: &'static str,
     format: Format,
     rounds: bool,
     goal: Goal,
-    peak: fn(&Peaks) -> f64,
 }
 
 const KINDS: [Kind; 3] = [
-    Kind {
-        name: "f32 weights",
-        dtype: "f32",
-        format: Format::F32,
-        rounds: false,
-        goal: Goal::Share(0.8),
-        peak: |p| p.f32.flops,
-    },
+    Kind { name: "f32 weights", dtype: "f32", format: Format::F32, rounds: false, goal: Goal::Share(0.8) },
     Kind {
         name: "bf16 weights, f32 arithmetic",
         dtype: "bf16",
         format: Format::Bf16,
         rounds: false,
         goal: Goal::Share(0.8),
-        peak: |p| p.f32.flops,
     },
     Kind {
         name: "bf16 arithmetic",
@@ -46,7 +37,6 @@ const KINDS: [Kind; 3] = [
         format: Format::Bf16,
         rounds: true,
         goal: Goal::Share(0.75),
-        peak: Peaks::bf16_at_most,
     },
 ];
 
@@ -59,7 +49,7 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
     for rate in [peaks.bf16, peaks.tiles].into_iter().flatten() {
         said += &format!(", {} ({})", show(rate.flops), rate.name);
     }
-    table.note(said);
+    table.note(format!("{said}; memory read {:.1} GB/s", peaks.read / 1e9));
     let x = Mat::from_tokens(
         SHAPE.inp,
         SHAPE.tokens,
@@ -84,14 +74,21 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
                 theirs.push(ms / 1e3);
             }
         }
-        let (ours, peak) = (SHAPE.flops() / median(ours), (kind.peak)(&peaks));
+        let (least, limit) = peaks.least(SHAPE.flops(), w.bytes().len(), w.rounds);
+        let ours = median(ours);
+        if limit == Limit::Memory {
+            table.note(format!(
+                "products, {}: the share is of the time that reading the weights takes",
+                kind.name
+            ));
+        }
         let theirs = (!theirs.is_empty()).then(|| SHAPE.flops() / median(theirs));
         rows.push(Row {
             work: format!("products {SHAPE}, {}", kind.name),
             dtype: kind.dtype,
-            ours: show(ours),
+            ours: show(SHAPE.flops() / ours),
             theirs: theirs.map(show),
-            ratio: Some(ours / peak),
+            ratio: Some(least / ours),
             goal: kind.goal,
             apart: None,
         });

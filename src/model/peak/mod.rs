@@ -80,6 +80,24 @@ impl Peaks {
     }
 }
 
+/// What keeps a product from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Arithmetic,
+    /// Reading the weights.
+    Memory,
+}
+
+impl Peaks {
+    /// The seconds that `flops` multiplications and additions over `bytes` of weights take at least, in bf16 arithmetic
+    /// or in f32's on vectors, and what says so.
+    pub fn least(&self, flops: f64, bytes: usize, bf16: bool) -> (f64, Limit) {
+        let arithmetic = flops / if bf16 { self.bf16_at_most() } else { self.f32.flops };
+        let memory = bytes as f64 / self.read;
+        if memory > arithmetic { (memory, Limit::Memory) } else { (arithmetic, Limit::Arithmetic) }
+    }
+}
+
 fn f32_loops() -> Vec<Loop> {
     #[cfg(target_arch = "x86_64")]
     let mut all = x86::f32_loops();
