@@ -151,16 +151,19 @@ fn typing(home: &tempfile::TempDir, model: &std::path::Path) {
     println!("\nlive: typing beside {}", model.display());
     let size = SIZES[1];
     let model = model.display().to_string();
-    let mut live = Live::start(&["--model", &model, "--lang", "en"], home.path(), size);
+    let args = ["--model", &model, "--lang", "en", "--record", "typed.jsonl"];
+    let mut live = Live::start(&args, home.path(), size);
     live.wait_for("LIVE");
     live.wait_for(" ms ");
     live.settle(Duration::from_millis(2500));
     cost(&live, "explorer with the model, nothing happens");
     live.send("1e");
     live.settle(Duration::from_millis(400));
-    for (what, pause) in [("keys as fast as one types", 120), ("keys in the middle of a computation", 230)] {
+    for (what, letters, pause) in [
+        ("keys as fast as one types", "quickjumpsvexlazydogbywhimandfrost", 120),
+        ("keys in the middle of a computation", "zephyrswaftedbumblingjackdawsonward", 230),
+    ] {
         let mut echo = Vec::new();
-        let letters = "quickjumpsvexlazydogbywhimandfrost";
         live.send("\r");
         live.settle(Duration::from_millis(600));
         for (i, c) in letters.char_indices() {
@@ -180,4 +183,40 @@ fn typing(home: &tempfile::TempDir, model: &std::path::Path) {
             done.map_or(f64::NAN, |t| ms(t.saturating_duration_since(last))) + pause as f64
         );
     }
+    live.send("\x1b\x12");
+    live.settle(Duration::from_millis(600));
+    drop(live);
+    asked(&home.path().join("typed.jsonl"));
+}
+
+/// What the recording says of the lenses: how many tokens each had, how many were there already, how long it took.
+fn asked(path: &std::path::Path) {
+    let text = std::fs::read_to_string(path).expect("the recording");
+    let (mut begun, mut last, mut shares, mut times) = (0, (0, 0), Vec::new(), Vec::new());
+    for line in text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()) {
+        let event = &line["event"];
+        match event["event"].as_str() {
+            Some("lens_started") => {
+                begun += 1;
+                let tokens = event["tokens"].as_array().map_or(0, Vec::len);
+                last = (event["reused_tokens"].as_u64().unwrap_or(0) as usize, tokens);
+                shares.push(last);
+            }
+            Some("lens_done") => times.extend(event["answer"]["elapsed_ms"].as_f64()),
+            _ => {}
+        }
+    }
+    let done = times.len();
+    // The first reads the whole prompt; the few after it are of the line breaks.
+    let fresh = shares.iter().skip(1).map(|(reused, all)| all - reused).max().unwrap_or(0);
+    let spread = Spread::of(times.split_off(1.min(done)));
+    println!(
+        "{:58} {begun} begun, {done} done; computed anew at most {fresh} tokens, at the end {} of {}; a lens took \
+         {:.0} ms (99 %: {:.0} ms)",
+        "what was asked while typing",
+        last.1 - last.0,
+        last.1,
+        spread.median,
+        spread.p99
+    );
 }

@@ -5,6 +5,7 @@ use crate::app::{App, Effect, KeyInput, MouseKind, Msg};
 use crate::engine::protocol::Command;
 use crate::session::{Note, SessionFile};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Questions that one key may lead to, answers' own questions included.
 const MOST_ASKED: usize = 64;
@@ -90,12 +91,15 @@ impl Lane {
         }
         // Beside the path the viewer asks, and the recording answers where it can.
         app.shared.told = false;
-        let now = now.max(app.now);
+        let mut now = now.max(app.now);
+        if let LookInput::Tick(passed) = input {
+            now += passed;
+        }
         let msg = match input {
             LookInput::Key(key) => Msg::Key(key),
             LookInput::Paste(text) => Msg::Paste(text),
             LookInput::Mouse { x, y, kind } => Msg::Mouse { x, y, kind },
-            LookInput::Tick => Msg::Tick,
+            LookInput::Tick(_) => Msg::Tick,
         };
         let mut looked = Looked::default();
         let mut queue: VecDeque<Effect> = app.update(msg, now).into();
@@ -129,8 +133,13 @@ impl Lane {
 pub enum LookInput {
     Key(KeyInput),
     Paste(String),
-    Mouse { x: u16, y: u16, kind: MouseKind },
-    Tick,
+    Mouse {
+        x: u16,
+        y: u16,
+        kind: MouseKind,
+    },
+    /// So much time has passed while the recording stands.
+    Tick(Duration),
 }
 
 /// How long a note is shown, in milliseconds: as it says, or as long as it takes to read (about 16 characters a second).

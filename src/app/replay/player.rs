@@ -55,6 +55,8 @@ pub struct Player {
     said: Option<(String, Duration)>,
     /// The caption on screen: its lane and time, and when it came on screen in the viewer's time.
     shown: Option<(usize, u64, Duration)>,
+    /// The last tick in the viewer's time.
+    ticked: Option<Duration>,
 }
 
 impl Player {
@@ -62,8 +64,17 @@ impl Player {
     pub fn new(tracks: Vec<Track>, theme: ThemeKind) -> Self {
         let lanes = tracks.into_iter().map(Lane::new).collect();
         let clock = Clock::default();
-        let mut player =
-            Self { lanes, active: 0, clock, theme, asking: None, help: false, said: None, shown: None };
+        let mut player = Self {
+            lanes,
+            active: 0,
+            clock,
+            theme,
+            asking: None,
+            help: false,
+            said: None,
+            shown: None,
+            ticked: None,
+        };
         player.take_lines();
         player
     }
@@ -152,10 +163,13 @@ impl Player {
             }
             self.take_lines();
         }
+        // After a long stop what moves goes on where it was.
+        let since =
+            now.saturating_sub(self.ticked.replace(now).unwrap_or(now)).min(Duration::from_millis(100));
         for lane in &mut self.lanes {
             if lane.aside.as_ref().is_some_and(animates) {
                 let t = self.clock.at as u64;
-                lane.look(LookInput::Tick, size, t);
+                lane.look(LookInput::Tick(since), size, t);
             }
         }
         self.remember_caption(now);

@@ -138,3 +138,22 @@ fn help_and_ascii() {
     assert!(shown.contains("REPLAY") && shown.is_ascii() || shown.contains("Replay"), "{shown}");
     insta::assert_snapshot!(shown);
 }
+
+#[test]
+fn beside_the_path_what_plays_moves_and_what_waits_costs_nothing() {
+    let mut show = Show::new(&[KEYS], (160, 48));
+    show.wait(60_000);
+    // The PCA that the recording ends in never comes: nothing is drawn again and again for it.
+    show.keys("4j");
+    assert!(show.player.lane().app().pca.running.is_some());
+    show.wait(1000);
+    assert!(show.player.wake(show.now).is_none_or(|at| at > show.now + Duration::from_millis(500)));
+    // What is asked when a form was left alone is asked once.
+    show.keys("5+");
+    assert_eq!(
+        show.player.lane().app().training.form.changed.is_some(),
+        show.player.wake(show.now).is_some_and(|at| at <= show.now + Duration::from_millis(40))
+    );
+    show.wait(2000);
+    assert!(show.player.lane().app().training.form.changed.is_none(), "its time passes");
+}
