@@ -194,15 +194,9 @@ impl Maker<'_> {
         Ok(RmsNorm { w: self.backend.vector(xs)?, plus: if c.norm_plus_one { 1.0 } else { 0.0 }, eps: c.eps })
     }
 
-    /// An embedding table. Where f32 is asked for, a quantised one stays as it is: the numbers are the same, and a
-    /// readout has less to fetch from memory.
     fn weight(&self, name: &str, out: usize, inp: usize) -> Result<Weight> {
         let mut stored = self.from.store.get(name, &[out, inp])?;
-        let dtype = match self.dtype {
-            DType::F32 | DType::Auto if stored.format.block_len() > 1 => DType::Native,
-            asked => asked,
-        };
-        Maker { dtype, ..*self }.convert(&mut stored, name, out, inp, None)
+        self.convert(&mut stored, name, out, inp, None)
     }
 
     /// bf16 arithmetic where bf16 was asked for by name; weights that merely are bf16 are multiplied exactly.
