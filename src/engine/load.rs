@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::act::Backend;
 use crate::model::decoder::Decoder;
 use crate::model::format::bytes_of;
+use crate::model::kernels;
 use crate::model::linear::Weight;
 use crate::model::loader::Checkpoint;
 use crate::model::names::Proj;
@@ -46,7 +47,13 @@ pub fn load(spec: &LoadSpec, give_way: bool, progress: Progress) -> Result<Parts
     let (backend, device_name) = backend(&spec.device)?;
     let checkpoint = Checkpoint::open(&spec.path)?;
     let mut notes = Vec::new();
-    let dtype = choose(spec.dtype, &backend, &checkpoint, &mut notes)?;
+    let dtype = choose(spec.dtype, &backend);
+    if dtype == DType::Bf16 && matches!(backend, Backend::Cpu) {
+        notes.push(match kernels::multiplies_bf16() {
+            true => ROUNDED.to_owned(),
+            false => "This processor has no bf16 arithmetic: bf16 weights are multiplied in f32.".to_owned(),
+        });
+    }
     let as_needed = checkpoint.read_as_needed(dtype, &backend);
     let unread = if as_needed { checkpoint.store.maps() } else { Vec::new() };
     if as_needed {
@@ -194,31 +201,18 @@ fn backend(choice: &DeviceChoice) -> Result<(Backend, String)> {
     }
 }
 
-/// `Auto` on a CPU: f32 where it takes at most half of the free memory (the fastest), else the file's own
-/// format. Both compute in f32 with the same weights.
-fn choose(
-    asked: DType,
-    backend: &Backend,
-    checkpoint: &Checkpoint,
-    notes: &mut Vec<String>,
-) -> Result<DType> {
-    if asked != DType::Auto {
-        return Ok(asked);
+/// `Auto`: on a CPU f32 arithmetic with the weights as they lie in the file, on a device the file's own format.
+fn choose(asked: DType, backend: &Backend) -> DType {
+    match (asked, backend) {
+        (DType::Auto, Backend::Cpu) => DType::F32,
+        (DType::Auto, Backend::Device(_)) => DType::Native,
+        _ => asked,
     }
-    if matches!(backend, Backend::Device(_)) {
-        return Ok(DType::Native);
-    }
-    let need = checkpoint.f32_bytes()?;
-    let free = free_memory();
-    if free.is_some_and(|f| need <= f / 2) {
-        return Ok(DType::F32);
-    }
-    notes.push(format!(
-        "In f32 the weights would take {:.1} GB, more than half of the free memory; they stay in the file's own format.",
-        need as f64 / 1e9
-    ));
-    Ok(DType::Native)
 }
+
+/// What bf16 arithmetic means, for who asked for it.
+const ROUNDED: &str = "bf16 arithmetic: activations are rounded to bf16 before every product, which has moved lens \
+                       probabilities by up to .1; --dtype f32 is exact.";
 
 /// Memory that programs can still take, in bytes, where the system says so.
 pub fn free_memory() -> Option<u64> {

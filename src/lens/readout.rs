@@ -32,8 +32,6 @@ pub struct Wanted<'a> {
     pub finals: Vec<(Range<usize>, usize)>,
     /// 1 / norm of each unembedding row times the final norm's factors, for the token energy.
     pub inverse_norms: Option<&'a [f32]>,
-    /// A state's numbers must not depend, to the last bit, on what is read out with it.
-    pub same_bits: bool,
 }
 
 impl Wanted<'_> {
@@ -63,8 +61,6 @@ pub struct Column {
 /// Most states per pass over the vocabulary: more would fall out of the cache, fewer would read the
 /// unembedding more often.
 const COLUMNS: usize = 6 * LINE;
-/// Fewest states for which cutting the unembedding for the processor's tiles pays.
-const TILES: usize = 64;
 /// Vocabulary rows per task.
 const ROWS: usize = 512;
 
@@ -113,7 +109,7 @@ impl<'a> Readout<'a> {
             (Weight::Cpu(w), Act::Cpu(x)) => {
                 let mut y = Mat::zeros(w.out, x.cols());
                 let row = y.stride();
-                let source = Source::new(x, 0, x.cols(), false, w.rounds);
+                let source = Source::new(x, 0, x.cols(), w.suits_tiles(), w.rounds);
                 y.flat_mut()[..w.out * row]
                     .par_chunks_mut(ROWS * row)
                     .enumerate()
@@ -159,7 +155,7 @@ impl<'a> Readout<'a> {
             softcap: self.decoder.config.final_softcap.map(|c| c as f32),
             picked: &ids,
         };
-        let partials = self.blocks(&normed, n, &plan, n >= TILES && !wanted.same_bits)?;
+        let partials = self.blocks(&normed, n, &plan)?;
         let totals = totals::merge(&partials, n, wanted);
         let norms = self.norms_of(&normed, wanted)?;
         let mut columns = totals::columns(&totals, wanted, norms, self.decoder.vocabulary());
@@ -193,7 +189,7 @@ impl<'a> Readout<'a> {
         (0..normed.cols()).map(best).collect()
     }
 
-    fn blocks(&self, normed: &Act, columns: usize, plan: &Plan, tiles: bool) -> Result<Vec<Partial>> {
+    fn blocks(&self, normed: &Act, columns: usize, plan: &Plan) -> Result<Vec<Partial>> {
         let vocabulary = self.decoder.vocabulary();
         let width = columns.next_multiple_of(LINE);
         let floors = Floors::new(columns);
@@ -203,7 +199,8 @@ impl<'a> Readout<'a> {
         };
         match (&self.decoder.unembedding, normed) {
             (Weight::Cpu(w), Act::Cpu(x)) => {
-                let source = Source::new(x, 0, columns, tiles, w.rounds);
+                // Cutting the whole table for the processor's tiles would cost more than the product with few states.
+                let source = Source::new(x, 0, columns, w.suits_tiles(), w.rounds);
                 Ok(starts
                     .into_par_iter()
                     .map_init(

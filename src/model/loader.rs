@@ -70,21 +70,10 @@ impl Checkpoint {
         Ok(Self { config, store, names: Names::Gguf, gguf: Some(gguf), read_at_load: READ_AT_LOAD })
     }
 
-    /// Bytes that the weights would take widened to f32.
-    pub fn f32_bytes(&self) -> Result<u64> {
-        let c = &self.config;
-        let vocabulary = self.store.find(&self.names.embedding())?.shape.first().copied().unwrap_or(0) as u64;
-        let (h, d) = (c.hidden as u64, c.head_dim as u64);
-        let attention = h * d * (2 * c.heads as u64 + 2 * c.kv_heads as u64);
-        let per_block = attention + 3 * h * c.intermediate as u64;
-        let tables = if self.unembedding_name().is_some() { 2 } else { 1 };
-        Ok(4 * (per_block * c.layers.len() as u64 + tables * vocabulary * h))
-    }
-
     /// Whether weights stay in the file and are so many that reading them through would make a person wait: then a
     /// block is read, and checked (see [`super::damage`]), when something is first computed with it.
     pub fn read_as_needed(&self, dtype: DType, backend: &Backend) -> bool {
-        let stays = |s: &Stored| format_of(dtype).is_none_or(|f| f == s.format);
+        let stays = |s: &Stored| format_of(dtype, backend).is_none_or(|f| f == s.format);
         let mapped: usize = self.store.all().filter(|s| stays(s)).map(|s| s.range.len()).sum();
         matches!(backend, Backend::Cpu) && mapped > self.read_at_load
     }
@@ -149,9 +138,11 @@ struct Maker<'a> {
     as_needed: bool,
 }
 
-/// The format that weights are converted to; `None` leaves them in their own.
-fn format_of(dtype: DType) -> Option<Format> {
+/// The format that weights are converted to; `None` leaves them in their own. On a CPU f32 is how they are multiplied,
+/// whatever they lie in.
+fn format_of(dtype: DType, backend: &Backend) -> Option<Format> {
     match dtype {
+        DType::F32 | DType::Auto if matches!(backend, Backend::Cpu) => None,
         DType::F32 | DType::Auto => Some(Format::F32),
         DType::F16 => Some(Format::F16),
         DType::Bf16 => Some(Format::Bf16),
@@ -220,17 +211,12 @@ impl Maker<'_> {
         Ok(RmsNorm { w: self.backend.vector(xs)?, plus: if c.norm_plus_one { 1.0 } else { 0.0 }, eps: c.eps })
     }
 
-    /// An embedding table, read through at once if `now`. Where f32 is asked for, a quantised one stays as it is: the
-    /// numbers are the same, and a readout has less to fetch from memory.
+    /// An embedding table, read through at once if `now`.
     fn table(&self, name: &str, now: bool) -> Result<Weight> {
         let rows = self.from.store.find(name)?.shape.first().copied().unwrap_or(0);
         let shape = (rows, self.from.config.hidden);
         let mut stored = self.from.store.get(name, &[shape.0, shape.1])?;
-        let dtype = match self.dtype {
-            DType::F32 | DType::Auto if stored.format.block_len() > 1 => DType::Native,
-            asked => asked,
-        };
-        Maker { dtype, ..*self }.convert(&mut stored, name, shape, None, now)
+        self.convert(&mut stored, name, shape, None, now)
     }
 
     /// bf16 arithmetic where bf16 was asked for by name; weights that merely are bf16 are multiplied exactly.
@@ -246,7 +232,7 @@ impl Maker<'_> {
         heads: Option<usize>,
         now: bool,
     ) -> Result<Weight> {
-        let target = format_of(self.dtype);
+        let target = format_of(self.dtype, self.backend);
         if let Backend::Device(d) = self.backend {
             let dtype = match target.unwrap_or(s.format) {
                 Format::F16 => candle_core::DType::F16,

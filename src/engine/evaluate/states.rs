@@ -103,7 +103,7 @@ impl Engine {
         sets_of: Vec<Range<usize>>,
         cancel: &Cancel,
     ) -> Result<Vec<Column>> {
-        let wanted = Wanted { sets, sets_of, same_bits: true, ..Wanted::default() };
+        let wanted = Wanted { sets, sets_of, ..Wanted::default() };
         self.pool.install(|| Readout::new(&self.decoder).read(&matrix(states), &wanted, cancel))
     }
 }

@@ -112,6 +112,14 @@ impl CpuWeight {
         }
     }
 
+    /// Whether products with any number of tokens are fastest on the processor's tiles: nothing needs to be cut.
+    pub fn suits_tiles(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.rounds || amx::takes_blocks(self.format);
+        #[cfg(not(target_arch = "x86_64"))]
+        self.rounds
+    }
+
     /// All bytes, rows one after the other as they are stored.
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
@@ -199,7 +207,8 @@ pub struct Job<'a> {
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     assert!(cols.start.is_multiple_of(LINE));
     let rounds = jobs.iter().all(|j| j.w.rounds);
-    let source = Source::new(x, x_from, cols.len(), TILES.get(), rounds);
+    let tiles = TILES.get() || jobs.iter().all(|j| j.w.suits_tiles());
+    let source = Source::new(x, x_from, cols.len(), tiles, rounds);
     let (threads, total) = (rayon::current_num_threads(), jobs.iter().map(|j| j.w.out).sum::<usize>());
     let rows = match &source {
         #[cfg(target_arch = "x86_64")]

@@ -25,6 +25,15 @@ pub mod transposed;
 pub use mat::Mat;
 pub use matmul::CpuWeight;
 
+/// Whether products in bf16 arithmetic differ from those in f32 here.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if amx::available() {
+        return true;
+    }
+    tile::Tiles::of_pairs().is_some()
+}
+
 /// The kernels in use, for people: the vector instructions, and the tiles where the processor has them.
 pub fn name() -> &'static str {
     #[cfg(target_arch = "x86_64")]

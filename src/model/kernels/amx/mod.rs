@@ -9,6 +9,7 @@ mod blocks;
 mod cut;
 mod step;
 
+pub use blocks::fits as takes_blocks;
 pub use cut::Packed;
 
 use super::mat::SendPtr;
