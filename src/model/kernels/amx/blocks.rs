@@ -9,9 +9,9 @@ use super::{DEEP, TALL, TILE};
 use crate::model::format::Format;
 use crate::model::kernels::matmul::CpuWeight;
 use crate::model::kernels::source::Output;
-use half::f16;
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Blocks along a row that are multiplied before the sums go back to memory: a tile of tokens that deep stays in the
@@ -48,10 +48,20 @@ pub unsafe fn rows_times(
             let tile = base.wrapping_add(t * deep * TILE);
             for r in 0..TALL {
                 let row = first + t * TALL + r;
-                let bytes = if row < rows.end { w.stored_row(row) } else { &[] };
-                let to = tile.wrapping_add(r * 64);
-                // SAFETY: tiles and scales have room for `deep` blocks of 16 rows; AVX-512 was found.
-                unsafe { lay_out(w.format, bytes, deep, to, &mut scales[t * deep * TALL + r..]) };
+                let (to, scales) = (tile.wrapping_add(r * 64), &mut scales[t * deep * TALL + r..]);
+                if row >= rows.end {
+                    scales.iter_mut().step_by(TALL).take(deep).for_each(|s| *s = 0.0);
+                    continue;
+                }
+                let bytes = w.stored_row(row);
+                // SAFETY: tiles and scales have room for `deep` blocks of 16 rows; AVX-512 was found, and F16C is older.
+                unsafe {
+                    match w.format {
+                        Format::Q4_0 => lay_out::<18>(bytes, deep, to, scales),
+                        Format::Q5_0 => lay_out::<22>(bytes, deep, to, scales),
+                        _ => lay_out::<34>(bytes, deep, to, scales),
+                    }
+                }
             }
         }
         for k in (0..deep).step_by(CHUNK) {
@@ -75,47 +85,45 @@ pub unsafe fn rows_times(
     }
 }
 
-/// The integers of one row's blocks as row of successive tiles, numbers i and i + 16 in a lane, and the scales 16 apart;
-/// zeros where there is no row.
+/// The integers of one row's blocks, of `SIZE` bytes, as row of successive tiles, numbers i and i + 16 in a lane, and the
+/// scales 16 apart.
 ///
 /// # Safety
-/// Tiles must be writable from `to` on; AVX-512.
-#[target_feature(enable = "avx512f")]
-unsafe fn lay_out(format: Format, bytes: &[u8], deep: usize, to: *mut u8, scales: &mut [f32]) {
-    let size = format.block_bytes();
-    for k in 0..deep {
-        let to = to.wrapping_add(k * TILE).cast::<__m512i>();
-        let Some(b) = bytes.get(k * size..(k + 1) * size) else {
-            scales[k * TALL] = 0.0;
-            // SAFETY: the caller's.
-            unsafe { _mm512_storeu_si512(to, _mm512_setzero_si512()) };
-            continue;
-        };
-        scales[k * TALL] = f16::from_bits(u16::from_le_bytes([b[0], b[1]])).to_f32();
+/// Tiles must be writable from `to` on; AVX-512 and F16C.
+#[target_feature(enable = "avx512f,f16c")]
+unsafe fn lay_out<const SIZE: usize>(bytes: &[u8], deep: usize, to: *mut u8, scales: &mut [f32]) {
+    assert!(bytes.len() >= deep * SIZE && scales.len() > (deep - 1) * TALL);
+    let low_bits = _mm512_set1_epi32(15);
+    for (k, b) in bytes.chunks_exact(SIZE).take(deep).enumerate() {
+        let scale = i32::from(u16::from_le_bytes([b[0], b[1]]));
+        scales[k * TALL] = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(scale)));
         let small = |at: usize| {
             // SAFETY: every block has 16 bytes from there on.
             unsafe { _mm_loadu_si128(b[at..at + 16].as_ptr().cast()) }
         };
-        let (first, second) = match format {
-            Format::Q8_0 => (_mm512_cvtepi8_epi32(small(2)), _mm512_cvtepi8_epi32(small(18))),
-            _ => {
-                let fifths = format == Format::Q5_0;
-                let both = _mm512_cvtepu8_epi32(small(if fifths { 6 } else { 2 }));
-                let low = _mm512_and_si512(both, _mm512_set1_epi32(15));
-                let high = _mm512_srli_epi32::<4>(both);
-                let bits = if fifths { u32::from_le_bytes([b[2], b[3], b[4], b[5]]) } else { 0 };
-                // Without a fifth bit 8 is the zero, with it 16, which is taken away where the bit is not set.
-                let (zero, unset) = if fifths { (16, !bits) } else { (8, u32::MAX) };
-                let zero = _mm512_set1_epi32(zero);
+        let (first, second) = match SIZE {
+            34 => (_mm512_cvtepi8_epi32(small(2)), _mm512_cvtepi8_epi32(small(18))),
+            22 => {
+                let both = _mm512_cvtepu8_epi32(small(6));
+                let (low, high) = (_mm512_and_si512(both, low_bits), _mm512_srli_epi32::<4>(both));
+                // 16 is the zero; it is taken away where the fifth bit is not set.
+                let unset = !u32::from_le_bytes([b[2], b[3], b[4], b[5]]);
+                let zero = _mm512_set1_epi32(16);
                 (
                     _mm512_mask_sub_epi32(low, unset as __mmask16, low, zero),
                     _mm512_mask_sub_epi32(high, (unset >> 16) as __mmask16, high, zero),
                 )
             }
+            _ => {
+                let both = _mm512_cvtepu8_epi32(small(2));
+                let (low, high) = (_mm512_and_si512(both, low_bits), _mm512_srli_epi32::<4>(both));
+                let zero = _mm512_set1_epi32(8);
+                (_mm512_sub_epi32(low, zero), _mm512_sub_epi32(high, zero))
+            }
         };
         let bits = |x: __m512i| _mm512_castps_si512(_mm512_cvtepi32_ps(x));
         // SAFETY: the caller's.
-        unsafe { _mm512_storeu_si512(to, joined(bits(first), bits(second))) };
+        unsafe { _mm512_storeu_si512(to.wrapping_add(k * TILE).cast(), joined(bits(first), bits(second))) };
     }
 }
 
@@ -132,7 +140,7 @@ struct Block {
 }
 
 #[repr(align(64))]
-struct Sums([f32; TALL * TALL]);
+struct Sums([MaybeUninit<f32>; TALL * TALL]);
 
 /// One block: tmm4 weights, tmm5 to tmm7 the parts of the activations, smallest first, the sums to memory.
 macro_rules! block {
@@ -167,7 +175,7 @@ impl Block {
                 }
             }
             // Four blocks are on their way while the sums of earlier ones are added.
-            let mut sums = [const { Sums([0.0; TALL * TALL]) }; 4];
+            let mut sums = [const { Sums([MaybeUninit::uninit(); TALL * TALL]) }; 4];
             for k in (0..self.length).step_by(4) {
                 let w = |i: usize| self.w.wrapping_add((k + i) * TILE);
                 let x = |i: usize| self.x.wrapping_add((k + i) * 6 * TILE);
@@ -187,7 +195,7 @@ impl Block {
                 for (i, sums) in sums.iter().enumerate().take(count) {
                     let scales = self.scales.wrapping_add((k + i) * TALL);
                     for (r, all) in all.iter_mut().enumerate() {
-                        let sum = _mm512_load_ps(sums.0.as_ptr().add(r * TALL));
+                        let sum = _mm512_load_ps(sums.0.as_ptr().add(r * TALL).cast());
                         *all = _mm512_fmadd_ps(sum, _mm512_set1_ps(*scales.add(r)), *all);
                     }
                 }

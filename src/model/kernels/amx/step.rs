@@ -3,6 +3,7 @@
 use super::{Ahead, TALL, TILE};
 use crate::model::kernels::mat::LINE;
 use std::arch::asm;
+use std::mem::MaybeUninit;
 
 /// A block of up to 32 x 32 outputs over some depth.
 pub struct Step {
@@ -43,8 +44,8 @@ impl Step {
         let tall = self.rows > TALL;
         // Outputs that are no whole tile go by way of a buffer.
         let whole = self.rows.is_multiple_of(TALL);
-        let mut buffer = Buffer([0.0; 2 * TALL * 2 * TALL]);
-        let (y, y_row) = if whole { (self.y, self.y_row) } else { (buffer.0.as_mut_ptr(), 2 * TALL) };
+        let mut buffer = Buffer([const { MaybeUninit::uninit() }; 2 * TALL * 2 * TALL]);
+        let (y, y_row) = if whole { (self.y, self.y_row) } else { (buffer.0.as_mut_ptr().cast(), 2 * TALL) };
         let width = if self.wide { 2 * TALL } else { TALL };
         if !whole && self.add {
             for r in 0..self.rows {
@@ -175,7 +176,7 @@ impl Step {
 }
 
 #[repr(align(64))]
-struct Buffer([f32; 4 * TALL * TALL]);
+struct Buffer([MaybeUninit<f32>; 4 * TALL * TALL]);
 
 /// Columns beyond the last token are written up to whole vectors.
 const _: () = assert!(TALL == LINE);
