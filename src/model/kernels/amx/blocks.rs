@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// Blocks along a row that are multiplied before the sums go back to memory: a tile of tokens that deep stays in the
 /// L1 cache while all rows of a panel pass by.
-const CHUNK: usize = 8;
+const CHUNK: usize = 10;
 /// Rows whose integers are laid out at a time.
 const PANEL: usize = 64;
 
@@ -65,16 +65,21 @@ pub unsafe fn rows_times(
             }
         }
         for k in (0..deep).step_by(CHUNK) {
-            for c in 0..x.tokens.div_ceil(TALL) {
-                for t in 0..there.div_ceil(TALL) {
+            for pair in 0..x.tokens.div_ceil(2 * TALL) {
+                for t in (0..there.div_ceil(TALL)).step_by(2) {
                     let step = Block {
                         w: base.wrapping_add((t * deep + k) * TILE),
                         scales: scales[(t * deep + k) * TALL..].as_ptr(),
-                        x: x.at(c / 2, k).wrapping_add(c % 2 * TILE),
+                        below: deep,
+                        x: x.at(pair, k),
                         length: CHUNK.min(deep - k),
-                        rows: TALL.min(there - t * TALL),
+                        rows: (2 * TALL).min(there - t * TALL),
+                        wide: x.tokens > pair * 2 * TALL + TALL,
                         add: out.add || k > 0,
-                        y: out.y.get().wrapping_add((first - rows.start + t * TALL) * out.row + c * TALL),
+                        y: out
+                            .y
+                            .get()
+                            .wrapping_add((first - rows.start + t * TALL) * out.row + pair * 2 * TALL),
                         y_row: out.row,
                     };
                     // SAFETY: the caller's, and what was laid out above.
@@ -127,82 +132,125 @@ unsafe fn lay_out<const SIZE: usize>(bytes: &[u8], deep: usize, to: *mut u8, sca
     }
 }
 
-/// Up to 16 x 16 outputs over some blocks' depth.
+/// Up to 32 x 32 outputs over some blocks' depth. The tiles of rows and tokens that are not there are multiplied, whatever
+/// they hold, and not used.
 struct Block {
     w: *const u8,
     scales: *const f32,
+    /// Tiles from a row of tiles to the next.
+    below: usize,
     x: *const u8,
     length: usize,
     rows: usize,
+    wide: bool,
     add: bool,
     y: *mut f32,
     y_row: usize,
 }
 
+/// Four tiles of sums: rows of two tiles of tokens each, then those below.
 #[repr(align(64))]
-struct Sums([MaybeUninit<f32>; TALL * TALL]);
-
-/// One block: tmm4 weights, tmm5 to tmm7 the parts of the activations, smallest first, the sums to memory.
-macro_rules! block {
-    ($sums:literal, $w:expr, $x:expr, $to:expr) => {
-        asm!(
-            concat!("tilezero tmm", $sums),
-            "tileloadd tmm4, [{w} + {s}*1]",
-            "tileloadd tmm5, [{x} + {s}*1 + 4096]",
-            concat!("tdpbf16ps tmm", $sums, ", tmm4, tmm5"),
-            "tileloadd tmm6, [{x} + {s}*1 + 2048]",
-            concat!("tdpbf16ps tmm", $sums, ", tmm4, tmm6"),
-            "tileloadd tmm7, [{x} + {s}*1]",
-            concat!("tdpbf16ps tmm", $sums, ", tmm4, tmm7"),
-            concat!("tilestored [{to} + {s}*1], tmm", $sums),
-            w = in(reg) $w, x = in(reg) $x, to = in(reg) $to, s = in(reg) 64usize,
-            options(nostack)
-        )
-    };
-}
+struct Sums([MaybeUninit<f32>; 4 * TALL * TALL]);
 
 impl Block {
     /// # Safety
     /// Every address that the fields name, tiles configured, AVX-512.
     #[target_feature(enable = "avx512f")]
     unsafe fn run(&self) {
-        // SAFETY: the caller's.
+        let mut all = Sums([const { MaybeUninit::uninit() }; 4 * TALL * TALL]);
+        let mut sums = [const { Sums([const { MaybeUninit::uninit() }; 4 * TALL * TALL]) }; 2];
+        let all = all.0.as_mut_ptr().cast::<f32>();
+        let [even, odd] = sums.each_mut().map(|s| s.0.as_mut_ptr().cast::<f32>());
+        // SAFETY: the caller's; a place of `all` is a row of a tile, 16 floats.
         unsafe {
-            let mut all = [_mm512_setzero_ps(); TALL];
-            if self.add {
-                for (r, sum) in all.iter_mut().enumerate().take(self.rows) {
-                    *sum = _mm512_loadu_ps(self.y.add(r * self.y_row));
+            for r in 0..2 * TALL {
+                for c in 0..2 {
+                    let there = self.add && r < self.rows && (c == 0 || self.wide);
+                    let from = self.y.wrapping_add(r * self.y_row + c * TALL);
+                    let sum = if there { _mm512_loadu_ps(from) } else { _mm512_setzero_ps() };
+                    _mm512_store_ps(all.add(Self::place(r, c)), sum);
                 }
             }
-            // Four blocks are on their way while the sums of earlier ones are added.
-            let mut sums = [const { Sums([MaybeUninit::uninit(); TALL * TALL]) }; 4];
-            for k in (0..self.length).step_by(4) {
-                let w = |i: usize| self.w.wrapping_add((k + i) * TILE);
-                let x = |i: usize| self.x.wrapping_add((k + i) * 6 * TILE);
-                let count = (self.length - k).min(4);
-                let mut to = sums.iter_mut().map(|s| s.0.as_mut_ptr());
-                let mut next = || to.next().unwrap_unchecked();
-                block!(0, w(0), x(0), next());
-                if count > 1 {
-                    block!(1, w(1), x(1), next());
+            // The next block is multiplied while this one's sums are scaled and added.
+            self.multiply(0, even);
+            for k in 0..self.length {
+                let (now, next) = if k % 2 == 0 { (even, odd) } else { (odd, even) };
+                if k + 1 < self.length {
+                    self.multiply(k + 1, next);
                 }
-                if count > 2 {
-                    block!(2, w(2), x(2), next());
-                }
-                if count > 3 {
-                    block!(3, w(3), x(3), next());
-                }
-                for (i, sums) in sums.iter().enumerate().take(count) {
-                    let scales = self.scales.wrapping_add((k + i) * TALL);
-                    for (r, all) in all.iter_mut().enumerate() {
-                        let sum = _mm512_load_ps(sums.0.as_ptr().add(r * TALL).cast());
-                        *all = _mm512_fmadd_ps(sum, _mm512_set1_ps(*scales.add(r)), *all);
+                for half in 0..2 {
+                    let scales = self.scales.wrapping_add((half * self.below + k) * TALL);
+                    for r in 0..TALL {
+                        let scale = _mm512_set1_ps(*scales.add(r));
+                        for c in 0..2 {
+                            let at = Self::place(half * TALL + r, c);
+                            let sum = _mm512_fmadd_ps(
+                                _mm512_load_ps(now.add(at)),
+                                scale,
+                                _mm512_load_ps(all.add(at)),
+                            );
+                            _mm512_store_ps(all.add(at), sum);
+                        }
                     }
                 }
             }
-            for (r, sum) in all.into_iter().enumerate().take(self.rows) {
-                _mm512_storeu_ps(self.y.add(r * self.y_row), sum);
+            for r in 0..self.rows {
+                for c in 0..1 + usize::from(self.wide) {
+                    let sum = _mm512_load_ps(all.add(Self::place(r, c)));
+                    _mm512_storeu_ps(self.y.wrapping_add(r * self.y_row + c * TALL), sum);
+                }
             }
+        }
+    }
+
+    /// Where row `r` of tile column `c` lies among the sums.
+    #[inline(always)]
+    fn place(r: usize, c: usize) -> usize {
+        ((r / TALL * 2 + c) * TALL + r % TALL) * TALL
+    }
+
+    /// One block's sums: tmm4, tmm5 weights, tmm6, tmm7 a part of the activations, the smallest part first.
+    ///
+    /// # Safety
+    /// As for [`Block::run`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn multiply(&self, k: usize, to: *mut f32) {
+        // SAFETY: the caller's.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "tileloadd tmm4, [{w} + {s}*1]",
+                "tileloadd tmm6, [{x} + {s}*1 + 4096]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{x} + {s}*1 + 5120]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{below} + {s}*1]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{x} + {s}*1 + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{x} + {s}*1 + 3072]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{x} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{x} + {s}*1 + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tilestored [{to} + {s}*1], tmm0",
+                "tilestored [{to} + {s}*1 + 1024], tmm1",
+                "tilestored [{to} + {s}*1 + 2048], tmm2",
+                "tilestored [{to} + {s}*1 + 3072], tmm3",
+                w = in(reg) self.w.wrapping_add(k * TILE),
+                below = in(reg) self.w.wrapping_add((self.below + k) * TILE),
+                x = in(reg) self.x.wrapping_add(k * 6 * TILE),
+                to = in(reg) to,
+                s = in(reg) 64usize,
+                options(nostack)
+            );
         }
     }
 }
