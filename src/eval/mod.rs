@@ -9,5 +9,6 @@ mod summary;
 
 pub use plan::{FREE_TEXTS, plan};
 pub use summary::{
-    Change, LangSummary, Prediction, RunSummary, Summary, Table, calibration, outline, predict, summarise,
+    Change, LangSummary, Prediction, RunSummary, Summary, Table, calibration, outline, outline_after,
+    predict, summarise,
 };

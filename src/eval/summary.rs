@@ -2,6 +2,7 @@
 
 use super::stats;
 use crate::engine::protocol::{EvalPlan, EvalRecord, EvalSets, RunId, Score};
+use std::collections::BTreeSet;
 
 /// All answers of an evaluation so far, in their places.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,20 +196,30 @@ pub struct Summary {
 
 /// Summarises what is there. The first run is what others are compared with; `seed` decides the bootstrap's draws.
 pub fn summarise(table: &Table, seed: u64) -> Summary {
-    over(table, Some(seed))
+    over(table, Some(seed), |_, _| None)
 }
 
 /// As [`summarise`] without the bootstrap: the changes' intervals are NaN. For a table that is still filling.
 pub fn outline(table: &Table) -> Summary {
-    over(table, None)
+    over(table, None, |_, _| None)
 }
 
-fn over(table: &Table, seed: Option<u64>) -> Summary {
+/// As [`outline`], where only the languages of `touched` have had answers since `before`, an outline of the same table.
+pub fn outline_after(table: &Table, before: &Summary, touched: &BTreeSet<usize>) -> Summary {
+    let known = |run: usize, lang: usize| before.runs.get(run)?.languages.get(lang)?.clone();
+    over(table, None, |run, lang| known(run, lang).filter(|_| !touched.contains(&lang)))
+}
+
+/// `known` may say what a run is in a language, where that need not be worked out.
+fn over(table: &Table, seed: Option<u64>, known: impl Fn(usize, usize) -> Option<LangSummary>) -> Summary {
     let langs = table.plan.langs.len();
     let runs: Vec<RunSummary> = (0..table.runs.len())
         .map(|r| {
             let languages: Vec<Option<LangSummary>> = (0..langs)
-                .map(|l| if table.takes_part(l) { language(table, r, l, seed) } else { None })
+                .map(|l| {
+                    let there = || known(r, l).or_else(|| language(table, r, l, seed));
+                    table.takes_part(l).then(there).flatten()
+                })
                 .collect();
             let there = || languages.iter().flatten();
             RunSummary {

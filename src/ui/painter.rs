@@ -67,3 +67,67 @@ impl<W: Write> Painter<W> {
         Write::flush(&mut self.backend)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::style::Style;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// Bytes that can still be read when a painter has them.
+    #[derive(Clone, Default)]
+    struct Sink(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    type Made = (Painter<Sink>, Sink);
+
+    fn made() -> Made {
+        let sink = Sink::default();
+        (Painter::new(sink.clone()), sink)
+    }
+
+    /// What a frame with this text writes.
+    fn frame((painter, sink): &mut Made, size: (u16, u16), text: &str, cursor: Option<Position>) -> String {
+        let render = |buf: &mut Buffer| {
+            buf.set_string(0, 0, text, Style::new());
+            cursor
+        };
+        painter.draw(size, render).unwrap();
+        String::from_utf8(std::mem::take(&mut *sink.0.borrow_mut())).unwrap()
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let mut painter = made();
+        let size = (20, 2);
+        assert!(frame(&mut painter, size, "onetwo", None).contains("onetwo"));
+        let same = frame(&mut painter, size, "onetwo", None);
+        assert!(!same.contains(['o', 't']), "{same:?}");
+        let other = frame(&mut painter, size, "onesix", None);
+        assert!(other.contains("six") && !other.contains("one"), "{other:?}");
+        // The buffer of the frame before the last is used again: nothing of it may come back.
+        let short = frame(&mut painter, size, "o", None);
+        assert!(!short.contains("six") && !short.contains("two"), "{short:?}");
+        assert!(frame(&mut painter, size, "onesix", None).contains("nesix"));
+    }
+
+    #[test]
+    fn a_frame_is_whole_after_a_redraw_and_at_another_size() {
+        let mut painter = made();
+        frame(&mut painter, (20, 2), "one", None);
+        painter.0.redraw();
+        assert!(frame(&mut painter, (20, 2), "one", None).contains("one"));
+        let larger = frame(&mut painter, (30, 3), "one", Some(Position::new(4, 2)));
+        assert!(larger.contains("one") && larger.contains("\x1b[3;5H"), "{larger:?}");
+        assert!(!frame(&mut painter, (30, 3), "one", None).contains("one"));
+    }
+}

@@ -6,6 +6,7 @@ use crate::app::panes::languages::{Chosen, LanguageList};
 use crate::app::shared::Shared;
 use crate::engine::protocol::*;
 use crate::eval::{LangSummary, Prediction, Summary, Table, predict};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct EvalPane {
     /// The plan of an evaluation that has not started to answer.
     pub(super) plan: Option<EvalPlan>,
     pub(super) dirty: bool,
+    /// Languages whose answers are not in the summary yet.
+    pub(super) touched: BTreeSet<usize>,
     pub(super) summarised: Duration,
     pub(super) area: (u16, u16),
 }
@@ -121,6 +124,7 @@ impl Default for EvalPane {
             filter: ItemFilter::default(),
             plan: None,
             dirty: false,
+            touched: BTreeSet::new(),
             summarised: Duration::ZERO,
             area: (0, 0),
         }

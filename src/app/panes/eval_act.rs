@@ -7,7 +7,7 @@ use crate::app::action::Action;
 use crate::app::layout::scroll;
 use crate::app::shared::{Cx, MouseKind, Pane, PaneMouse, Shared};
 use crate::engine::protocol::*;
-use crate::eval::{Summary, Table, outline, summarise};
+use crate::eval::{Summary, Table, outline, outline_after, summarise};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,11 +86,14 @@ impl EvalPane {
             None => self.table = Some(Arc::new(Table::new(plan, sets.to_vec(), self.asked.runs.clone()))),
         }
         self.dirty = true;
+        // An outline has no intervals, in no language.
+        self.touched = self.table.iter().flat_map(|t| 0..t.plan.langs.len()).collect();
     }
 
     fn take(&mut self, records: &[EvalRecord], kept: bool, now: Duration) {
         let Some(table) = self.table.as_mut().map(Arc::make_mut) else { return };
         let taken = records.iter().filter(|r| table.insert((*r).clone())).count();
+        self.touched.extend(records.iter().map(|r| r.lang));
         if kept {
             self.kept += taken;
         } else {
@@ -109,8 +112,9 @@ impl EvalPane {
             return;
         }
         if let Some(table) = &self.table {
-            self.summary = outline(table);
+            self.summary = outline_after(table, &self.summary, &self.touched);
         }
+        self.touched.clear();
         (self.dirty, self.summarised) = (false, now);
     }
 

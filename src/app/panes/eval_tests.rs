@@ -371,3 +371,28 @@ fn the_pane_has_the_width_beside_the_query_and_gives_it_back_to_the_lens() {
     bench.app.act(Action::ShowEval, &mut Vec::new());
     assert!(!bench.app.is_visible(PaneId::Lens));
 }
+
+/// Only the languages that were answered in are summarised anew: what is shown is what the whole table says.
+#[test]
+fn the_outline_that_grows_is_that_of_the_whole_table() {
+    let mut bench = begun();
+    bench.release(1);
+    for _ in 0..12 {
+        bench.release(1);
+        bench.wait(200);
+        let pane = &bench.app.eval;
+        let whole = crate::eval::outline(pane.table.as_ref().expect("a table"));
+        assert_eq!(format!("{:?}", pane.summary), format!("{whole:?}"));
+    }
+    // Asked for again, the finished table has no intervals until it is confirmed, in no language.
+    bench.release(usize::MAX);
+    assert!(bench.app.eval.cell(1, 3).and_then(|c| c.change).is_some_and(|c| c.low.is_finite()));
+    bench.keys("c");
+    bench.release(1);
+    bench.wait(200);
+    bench.release(1);
+    bench.wait(200);
+    let pane = &bench.app.eval;
+    let whole = crate::eval::outline(pane.table.as_ref().expect("a table"));
+    assert_eq!(format!("{:?}", pane.summary), format!("{whole:?}"));
+}
