@@ -60,6 +60,9 @@ impl Shared {
     }
 }
 
+/// Hears of a layer, its states, and every span's columns of them.
+type OnStates<'a> = dyn FnMut(usize, &Act, &[Range<usize>]) -> Result<()> + Send + 'a;
+
 impl Engine {
     /// Pooled states of the slots, in their order, handed out some at a time.
     pub(super) fn pool_states(
@@ -172,7 +175,7 @@ impl Engine {
         spans: &[Span],
         options: Options,
         cancel: &Cancel,
-        on: &mut (dyn FnMut(usize, &Act, &[Range<usize>]) -> Result<()> + Send),
+        on: &mut OnStates,
     ) -> Result<Vec<KvCache>> {
         let last = self.decoder.blocks.len();
         self.pool.install(|| {

@@ -265,7 +265,7 @@ mod tests {
                 with_kernel(if tiles { usize::MAX } else { 0 }, false, || {
                     matmul(&x, &mut [Job { w, y: &mut want, add: false }]);
                 });
-                let source = Source::new(&x, 0, n, tiles, false);
+                let source = Source::new(&x, 0, n, tiles || w.suits_tiles(), false);
                 let width = n.next_multiple_of(LINE);
                 for first in (0..out).step_by(200) {
                     let rows = first..out.min(first + 200);
@@ -274,6 +274,38 @@ mod tests {
                     for (r, y) in rows.zip(y.chunks_exact(width)) {
                         // One order of summing: the same to the last bit however rows are divided.
                         assert_eq!(&y[..n], want.row(r), "{n} columns, row {r}, tiles {tiles}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// On tiles and, where the processor multiplies pairs, on those.
+    #[test]
+    fn bf16_arithmetic_is_exact_arithmetic_on_rounded_numbers() {
+        for (out, inp, n) in [(1, 2, 1), (70, 640, 37), (33, 4096, 5)] {
+            let halves: Vec<u8> =
+                numbers(out * inp, 4).iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect();
+            let w = CpuWeight::copied(&halves, Format::Bf16, out, inp);
+            let x = matrix(inp, n, 6);
+            let mut rounded = x.clone();
+            rounded.flat_mut().iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
+            let mut want = Mat::zeros(out, n);
+            with_kernel(0, false, || matmul(&rounded, &mut [Job { w: &w, y: &mut want, add: false }]));
+            let rounding = w.clone().rounding();
+            let mut sources = vec![Source::new(&x, 0, n, false, true)];
+            if let Some(tiles) = Tiles::of_pairs() {
+                sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles });
+            }
+            // A processor without bf16 arithmetic takes the numbers as they are.
+            sources.retain(|s| !matches!(s, Source::Floats { .. }));
+            for source in sources {
+                let width = n.next_multiple_of(LINE);
+                let mut y = vec![0f32; out * width];
+                source.block(&rounding, 0..out, &mut y, width);
+                for (r, y) in y.chunks_exact(width).enumerate() {
+                    for (a, b) in y[..n].iter().zip(want.row(r)) {
+                        assert!((a - b).abs() < 1e-4 * (inp as f32).sqrt(), "{out} {inp} {n}: {a} {b}");
                     }
                 }
             }
