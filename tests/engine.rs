@@ -48,7 +48,8 @@ fn lens(engine: &Engine, q: &Query, runs: &[RunId]) -> LensAnswer {
 }
 
 fn close(a: f32, b: f32) -> bool {
-    (a - b).abs() < 2e-6
+    // Few and many tokens may be multiplied by different kernels, which round sums in different places.
+    (a - b).abs() < 2e-5 * a.abs().max(1.0)
 }
 
 #[test]
