@@ -74,7 +74,7 @@ fn held(home: &tempfile::TempDir, size: (u16, u16)) {
         ("alignment: steps on", "alignment", "10%", &["."][..]),
         ("alignment: steps back", "alignment", "95%", &[","]),
         ("evaluation: steps back", "evaluation", "95%", &[","]),
-        ("aligned: layers of the lens", "aligned", "90%", &["2j", "j", "j", "j", "j", "k", "k", "k", "k"]),
+        ("aligned: layers of the lens", "aligned", "30%", &["2j", "j", "j", "j", "j", "k", "k", "k", "k"]),
     ] {
         let mut live = play(name, at);
         live.settle(quiet);
@@ -155,7 +155,7 @@ fn typing(home: &tempfile::TempDir, model: &std::path::Path) {
     let mut live = Live::start(&args, home.path(), size);
     live.wait_for("LIVE");
     live.wait_for(" ms ");
-    live.settle(Duration::from_millis(2500));
+    live.settle(Duration::from_millis(900));
     cost(&live, "explorer with the model, nothing happens");
     live.send("1e");
     live.settle(Duration::from_millis(400));
@@ -175,7 +175,7 @@ fn typing(home: &tempfile::TempDir, model: &std::path::Path) {
         }
         print_row(&format!("{what}: key to its echo"), size, Spread::of(echo), "");
         let last = Instant::now();
-        let done = live.settle(Duration::from_millis(1200));
+        let done = live.settle(Duration::from_millis(700));
         println!(
             "{:58} {:>8} {:.0} ms",
             "last key to the full lens, a word at the end changed",
