@@ -95,7 +95,7 @@ multiversion! {
 
 /// Scale and minimum of one of a K-block's eight parts, six bits each, packed into twelve bytes.
 #[inline(always)]
-fn scale_and_min(part: usize, packed: &[u8]) -> (f32, f32) {
+pub(super) fn scale_and_min(part: usize, packed: &[u8]) -> (f32, f32) {
     let (s, m) = if part < 4 {
         (packed[part] & 63, packed[part + 4] & 63)
     } else {

@@ -115,7 +115,7 @@ impl CpuWeight {
     /// Whether products with any number of tokens are fastest on the processor's tiles: nothing needs to be cut.
     pub fn suits_tiles(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return self.rounds || amx::takes_blocks(self.format);
+        return self.rounds || amx::Coding::of(self.format).is_some();
         #[cfg(not(target_arch = "x86_64"))]
         self.rounds
     }

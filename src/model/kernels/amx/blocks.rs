@@ -1,259 +1,293 @@
-//! Products with weights in ggml's blocks of 32 small integers and one scale (Q4_0, Q5_0, Q8_0).
+//! Products with weights in ggml's blocks of 32 small integers with one scale, and in some formats one offset.
 //!
 //! The integers are bf16 numbers exactly, and a tile is one block deep: each block's integers times the three parts of
-//! the activations give a tile of sums, which is multiplied with the rows' scales and added up in f32. That is half of
-//! the tile products that widened weights need, and nothing is cut.
+//! the activations give a tile of sums, which is multiplied with the rows' scales and added up in f32. Offsets are
+//! multiplied with the sums of the block's activations, which a tile of ones gives. That is half of the tile products
+//! that widened weights need, and nothing is cut.
+//!
+//! The parts of 16 tokens' activations stay in three tiles while the weights of a panel's rows pass by, so that there is
+//! one tile to load for three products; the panel's sums are few enough to stay in the L1 cache.
 
-use super::cut::{Packed, joined};
+use super::cut::Packed;
+use super::integers::{Coding, Rows};
 use super::{DEEP, TALL, TILE};
-use crate::model::format::Format;
 use crate::model::kernels::matmul::CpuWeight;
 use crate::model::kernels::source::Output;
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Blocks along a row that are multiplied before the sums go back to memory: a tile of tokens that deep stays in the
-/// L1 cache while all rows of a panel pass by.
-const CHUNK: usize = 10;
-/// Rows whose integers are laid out at a time.
-const PANEL: usize = 64;
+/// Blocks along a row that are laid out and multiplied before the sums go back to memory.
+const CHUNK: usize = 24;
+/// Rows whose integers are laid out at a time: at most those of one task.
+const PANEL: usize = super::ROWS;
+/// Tiles of sums under way between the products and the scales, and those that there is room for.
+const UNDER_WAY: usize = 3;
+const RING: usize = UNDER_WAY + 1;
+/// Bytes of a thread's scratch memory before the laid out integers: a panel's sums, those under way, a row of ones, and
+/// the sums of a chunk's activations.
+const SUMS: usize = PANEL / TALL * TILE;
+const ONES: usize = SUMS + RING * TILE;
+const TOTALS: usize = ONES + 64;
+const INTEGERS: usize = TOTALS + CHUNK * 64;
 
-/// Whether a format's products can be taken block by block.
-pub fn fits(format: Format) -> bool {
-    matches!(format, Format::Q4_0 | Format::Q5_0 | Format::Q8_0)
-}
-
-/// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread; tiles configured. `cut` and
-/// `scales` are scratch memory.
+/// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread; tiles configured by
+/// [`super::BLOCKS`]. `memory` and `factors` are scratch.
 ///
 /// # Safety
 /// `out` must have those rows for all whole vectors of tokens, and nobody else may use them.
 pub unsafe fn rows_times(
     w: &CpuWeight,
+    coding: Coding,
     rows: Range<usize>,
     x: &Packed,
     out: Output,
-    (cut, scales): (&mut Vec<u64>, &mut Vec<f32>),
+    (memory, factors): (&mut Vec<u64>, &mut Vec<f32>),
 ) {
-    let deep = x.deep;
-    cut.resize(cut.len().max((PANEL / TALL * deep * TILE + 64) / 8), 0);
-    scales.resize(scales.len().max(PANEL * deep), 0.0);
-    let base = cut.as_mut_ptr().cast::<u8>();
+    let chunk = CHUNK / coding.tiles_at_once() * coding.tiles_at_once();
+    let tall = rows.len().min(PANEL).div_ceil(TALL);
+    memory.resize(memory.len().max((INTEGERS + tall * chunk * coding.parts() * TILE + 64) / 8), 0);
+    factors.resize(factors.len().max(2 * tall * chunk * TALL), 0.0);
+    let base = memory.as_mut_ptr().cast::<u8>();
     let base = base.wrapping_add(base.align_offset(64));
+    // SAFETY: there is room for a line.
+    unsafe { base.add(ONES).cast::<[u32; 16]>().write([0x3F80_3F80; 16]) };
     for first in rows.clone().step_by(PANEL) {
         let there = PANEL.min(rows.end - first);
-        for t in 0..there.div_ceil(TALL) {
-            let tile = base.wrapping_add(t * deep * TILE);
-            for r in 0..TALL {
-                let row = first + t * TALL + r;
-                let (to, scales) = (tile.wrapping_add(r * 64), &mut scales[t * deep * TALL + r..]);
-                if row >= rows.end {
-                    scales.iter_mut().step_by(TALL).take(deep).for_each(|s| *s = 0.0);
-                    continue;
-                }
-                let bytes = w.stored_row(row);
-                // SAFETY: tiles and scales have room for `deep` blocks of 16 rows; AVX-512 was found, and F16C is older.
+        let tall = there.div_ceil(TALL);
+        for k in (0..x.deep).step_by(chunk) {
+            let length = chunk.min(x.deep - k);
+            let (scales, offsets) = factors.split_at_mut(tall * length * TALL);
+            let to = Rows { integers: base.wrapping_add(INTEGERS), tall, scales, offsets };
+            coding.lay_out(w, first..first + there, k..k + length, to);
+            let panel = Panel {
+                base,
+                tall,
+                length,
+                scales: factors.as_ptr(),
+                offsets: factors[tall * length * TALL..].as_ptr(),
+            };
+            let of = |tokens: usize| x.at(tokens / 2, k).wrapping_add(tokens % 2 * TILE);
+            let last = x.tokens.div_ceil(TALL) - 1;
+            for tokens in 0..=last {
+                let y = out.y.get().wrapping_add((first - rows.start) * out.row + tokens * TALL);
+                let x = Tokens { x: of(tokens), next: of(last.min(tokens + 1)), y, y_row: out.row };
+                // SAFETY: the caller's, and what was laid out above.
                 unsafe {
-                    match w.format {
-                        Format::Q4_0 => lay_out::<18>(bytes, deep, to, scales),
-                        Format::Q5_0 => lay_out::<22>(bytes, deep, to, scales),
-                        _ => lay_out::<34>(bytes, deep, to, scales),
+                    panel.read(y, out.row, there, out.add || k > 0);
+                    match (coding.parts(), coding.has_offsets()) {
+                        (2, _) => panel.times::<2, false>(x),
+                        (_, true) => panel.times::<1, true>(x),
+                        _ => panel.times::<1, false>(x),
                     }
-                }
-            }
-        }
-        for k in (0..deep).step_by(CHUNK) {
-            for pair in 0..x.tokens.div_ceil(2 * TALL) {
-                for t in (0..there.div_ceil(TALL)).step_by(2) {
-                    let step = Block {
-                        w: base.wrapping_add((t * deep + k) * TILE),
-                        scales: scales[(t * deep + k) * TALL..].as_ptr(),
-                        below: deep,
-                        x: x.at(pair, k),
-                        length: CHUNK.min(deep - k),
-                        rows: (2 * TALL).min(there - t * TALL),
-                        wide: x.tokens > pair * 2 * TALL + TALL,
-                        add: out.add || k > 0,
-                        y: out
-                            .y
-                            .get()
-                            .wrapping_add((first - rows.start + t * TALL) * out.row + pair * 2 * TALL),
-                        y_row: out.row,
-                    };
-                    // SAFETY: the caller's, and what was laid out above.
-                    unsafe { step.run() };
+                    panel.write(y, out.row, there);
                 }
             }
         }
     }
 }
 
-/// The integers of one row's blocks, of `SIZE` bytes, as row of successive tiles, numbers i and i + 16 in a lane, and the
-/// scales 16 apart.
-///
-/// # Safety
-/// Tiles must be writable from `to` on; AVX-512 and F16C.
-#[target_feature(enable = "avx512f,f16c")]
-unsafe fn lay_out<const SIZE: usize>(bytes: &[u8], deep: usize, to: *mut u8, scales: &mut [f32]) {
-    assert!(bytes.len() >= deep * SIZE && scales.len() > (deep - 1) * TALL);
-    let low_bits = _mm512_set1_epi32(15);
-    for (k, b) in bytes.chunks_exact(SIZE).take(deep).enumerate() {
-        let scale = i32::from(u16::from_le_bytes([b[0], b[1]]));
-        scales[k * TALL] = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(scale)));
-        let small = |at: usize| {
-            // SAFETY: every block has 16 bytes from there on.
-            unsafe { _mm_loadu_si128(b[at..at + 16].as_ptr().cast()) }
-        };
-        let (first, second) = match SIZE {
-            34 => (_mm512_cvtepi8_epi32(small(2)), _mm512_cvtepi8_epi32(small(18))),
-            22 => {
-                let both = _mm512_cvtepu8_epi32(small(6));
-                let (low, high) = (_mm512_and_si512(both, low_bits), _mm512_srli_epi32::<4>(both));
-                // 16 is the zero; it is taken away where the fifth bit is not set.
-                let unset = !u32::from_le_bytes([b[2], b[3], b[4], b[5]]);
-                let zero = _mm512_set1_epi32(16);
-                (
-                    _mm512_mask_sub_epi32(low, unset as __mmask16, low, zero),
-                    _mm512_mask_sub_epi32(high, (unset >> 16) as __mmask16, high, zero),
-                )
-            }
-            _ => {
-                let both = _mm512_cvtepu8_epi32(small(2));
-                let (low, high) = (_mm512_and_si512(both, low_bits), _mm512_srli_epi32::<4>(both));
-                let zero = _mm512_set1_epi32(8);
-                (_mm512_sub_epi32(low, zero), _mm512_sub_epi32(high, zero))
-            }
-        };
-        let bits = |x: __m512i| _mm512_castps_si512(_mm512_cvtepi32_ps(x));
-        // SAFETY: the caller's.
-        unsafe { _mm512_storeu_si512(to.wrapping_add(k * TILE).cast(), joined(bits(first), bits(second))) };
-    }
-}
-
-/// Up to 32 x 32 outputs over some blocks' depth. The tiles of rows and tokens that are not there are multiplied, whatever
-/// they hold, and not used.
-struct Block {
-    w: *const u8,
-    scales: *const f32,
-    /// Tiles from a row of tiles to the next.
-    below: usize,
+/// Sixteen tokens.
+#[derive(Clone, Copy)]
+struct Tokens {
+    /// Their activations at the panel's first block, and those of the tokens that follow.
     x: *const u8,
-    length: usize,
-    rows: usize,
-    wide: bool,
-    add: bool,
+    next: *const u8,
+    /// Their sums' place.
     y: *mut f32,
     y_row: usize,
 }
 
-/// Four tiles of sums: rows of two tiles of tokens each, then those below.
-#[repr(align(64))]
-struct Sums([MaybeUninit<f32>; 4 * TALL * TALL]);
+/// Some blocks' depth of some rows, laid out.
+struct Panel {
+    /// Scratch memory.
+    base: *mut u8,
+    /// Tiles of rows.
+    tall: usize,
+    /// Blocks along the rows.
+    length: usize,
+    /// For each block and row.
+    scales: *const f32,
+    offsets: *const f32,
+}
 
-impl Block {
+impl Panel {
+    /// The panel's sums, 16 tokens a row.
+    fn sums(&self) -> *mut f32 {
+        self.base.cast()
+    }
+
     /// # Safety
-    /// Every address that the fields name, tiles configured, AVX-512.
+    /// `y` has `rows` rows of 16 floats; AVX-512.
     #[target_feature(enable = "avx512f")]
-    unsafe fn run(&self) {
-        let mut all = Sums([const { MaybeUninit::uninit() }; 4 * TALL * TALL]);
-        let mut sums = [const { Sums([const { MaybeUninit::uninit() }; 4 * TALL * TALL]) }; 2];
-        let all = all.0.as_mut_ptr().cast::<f32>();
-        let [even, odd] = sums.each_mut().map(|s| s.0.as_mut_ptr().cast::<f32>());
-        // SAFETY: the caller's; a place of `all` is a row of a tile, 16 floats.
-        unsafe {
-            for r in 0..2 * TALL {
-                for c in 0..2 {
-                    let there = self.add && r < self.rows && (c == 0 || self.wide);
-                    let from = self.y.wrapping_add(r * self.y_row + c * TALL);
-                    let sum = if there { _mm512_loadu_ps(from) } else { _mm512_setzero_ps() };
-                    _mm512_store_ps(all.add(Self::place(r, c)), sum);
-                }
-            }
-            // The next block is multiplied while this one's sums are scaled and added.
-            self.multiply(0, even);
-            for k in 0..self.length {
-                let (now, next) = if k % 2 == 0 { (even, odd) } else { (odd, even) };
-                if k + 1 < self.length {
-                    self.multiply(k + 1, next);
-                }
-                for half in 0..2 {
-                    let scales = self.scales.wrapping_add((half * self.below + k) * TALL);
-                    for r in 0..TALL {
-                        let scale = _mm512_set1_ps(*scales.add(r));
-                        for c in 0..2 {
-                            let at = Self::place(half * TALL + r, c);
-                            let sum = _mm512_fmadd_ps(
-                                _mm512_load_ps(now.add(at)),
-                                scale,
-                                _mm512_load_ps(all.add(at)),
-                            );
-                            _mm512_store_ps(all.add(at), sum);
-                        }
-                    }
-                }
-            }
-            for r in 0..self.rows {
-                for c in 0..1 + usize::from(self.wide) {
-                    let sum = _mm512_load_ps(all.add(Self::place(r, c)));
-                    _mm512_storeu_ps(self.y.wrapping_add(r * self.y_row + c * TALL), sum);
-                }
+    unsafe fn read(&self, y: *const f32, y_row: usize, rows: usize, add: bool) {
+        for r in 0..self.tall * TALL {
+            // SAFETY: the caller's, and the scratch memory's size.
+            unsafe {
+                let sum =
+                    if add && r < rows { _mm512_loadu_ps(y.add(r * y_row)) } else { _mm512_setzero_ps() };
+                _mm512_store_ps(self.sums().add(r * TALL), sum);
             }
         }
     }
 
-    /// Where row `r` of tile column `c` lies among the sums.
-    #[inline(always)]
-    fn place(r: usize, c: usize) -> usize {
-        ((r / TALL * 2 + c) * TALL + r % TALL) * TALL
+    /// # Safety
+    /// As for [`Panel::read`].
+    #[target_feature(enable = "avx512f")]
+    unsafe fn write(&self, y: *mut f32, y_row: usize, rows: usize) {
+        for r in 0..rows {
+            // SAFETY: the caller's.
+            unsafe { _mm512_storeu_ps(y.add(r * y_row), _mm512_load_ps(self.sums().add(r * TALL))) };
+        }
     }
 
-    /// One block's sums: tmm4, tmm5 weights, tmm6, tmm7 a part of the activations, the smallest part first.
+    /// Adds the products with 16 tokens' activations to the sums.
     ///
     /// # Safety
-    /// As for [`Block::run`].
-    #[inline]
+    /// Tiles configured by [`super::BLOCKS`], everything laid out, AVX-512.
     #[target_feature(enable = "avx512f")]
-    unsafe fn multiply(&self, k: usize, to: *mut f32) {
-        // SAFETY: the caller's.
-        unsafe {
+    unsafe fn times<const PARTS: usize, const OFFSETS: bool>(&self, tokens: Tokens) {
+        let ring = self.base.wrapping_add(SUMS);
+        let totals = self.base.wrapping_add(TOTALS);
+        let (mut x, mut begun, mut at, mut block) = (tokens.x, 0, 0, 0);
+        let all = self.tall * self.length;
+        // What comes next is asked for from the L2 cache and beyond a few lines at a time.
+        let (lines, mut ahead) = (TALL.div_ceil(self.tall), x);
+        // The products of the next tile of weights, and where they go.
+        let mut multiply = || {
+            if begun == all {
+                return;
+            }
+            // SAFETY: the caller's.
+            unsafe {
+                if at == 0 {
+                    activations(x);
+                    if OFFSETS {
+                        add_up(self.base.wrapping_add(ONES), totals.wrapping_add(block * 64));
+                    }
+                    (x, block) = (x.wrapping_add(6 * TILE), block + 1);
+                    ahead = if block == self.length { tokens.next } else { x };
+                }
+                for line in at * lines..(at + 1) * lines {
+                    // A prefetch never faults.
+                    let ahead = ahead.wrapping_add(line * 64).cast::<i8>();
+                    _mm_prefetch::<_MM_HINT_T0>(ahead);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(2 * TILE));
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(4 * TILE));
+                }
+                if begun < self.tall * TALL {
+                    _mm_prefetch::<_MM_HINT_ET0>(tokens.y.wrapping_add(begun * tokens.y_row).cast());
+                }
+                products::<PARTS>(
+                    self.base.wrapping_add(INTEGERS + begun * PARTS * TILE),
+                    ring.wrapping_add(begun % RING * TILE),
+                );
+            }
+            begun += 1;
+            at = if at + 1 == self.tall { 0 } else { at + 1 };
+        };
+        (0..UNDER_WAY).for_each(|_| multiply());
+        let mut done = 0;
+        for block in 0..self.length {
+            // SAFETY: the caller's.
+            let total = || unsafe { _mm512_load_ps(totals.wrapping_add(block * 64).cast()) };
+            let total = if OFFSETS { total() } else { _mm512_setzero_ps() };
+            for t in 0..self.tall {
+                multiply();
+                let from = ring.wrapping_add(done % RING * TILE).cast::<f32>();
+                let sums = self.sums().wrapping_add(t * TALL * TALL);
+                let (scales, offsets) =
+                    (self.scales.wrapping_add(done * TALL), self.offsets.wrapping_add(done * TALL));
+                for r in 0..TALL {
+                    // SAFETY: the caller's.
+                    unsafe {
+                        let mut sum = _mm512_load_ps(sums.add(r * TALL));
+                        if OFFSETS {
+                            sum = _mm512_fmadd_ps(total, _mm512_set1_ps(*offsets.add(r)), sum);
+                        }
+                        let product = _mm512_load_ps(from.add(r * TALL));
+                        sum = _mm512_fmadd_ps(product, _mm512_set1_ps(*scales.add(r)), sum);
+                        _mm512_store_ps(sums.add(r * TALL), sum);
+                    }
+                }
+                done += 1;
+            }
+        }
+    }
+}
+
+/// tmm5 to tmm7: the parts of 16 tokens' activations, the largest first.
+///
+/// # Safety
+/// Tiles configured, `x` as [`Packed`] has it.
+#[inline(always)]
+unsafe fn activations(x: *const u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "tileloadd tmm5, [{x} + {s}*1]",
+            "tileloadd tmm6, [{x} + {s}*1 + 2048]",
+            "tileloadd tmm7, [{x} + {s}*1 + 4096]",
+            x = in(reg) x, s = in(reg) 64usize, options(nostack, readonly)
+        );
+    }
+}
+
+/// The sums of the block's activations.
+///
+/// # Safety
+/// As for [`products`], with a line at both places.
+#[inline(always)]
+unsafe fn add_up(ones: *const u8, to: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "tileloadd tmm2, [{ones} + {s}*1]",
+            "tilezero tmm1",
+            "tdpbf16ps tmm1, tmm2, tmm7",
+            "tdpbf16ps tmm1, tmm2, tmm6",
+            "tdpbf16ps tmm1, tmm2, tmm5",
+            "tilestored [{to} + {s}*1], tmm1",
+            ones = in(reg) ones, to = in(reg) to, s = in(reg) 64usize, options(nostack)
+        );
+    }
+}
+
+/// A tile of weights, in one part or two (of which the smaller one is not multiplied with the activations' smallest: that
+/// is below 2^-24 of the product), times the activations: the smallest products first.
+///
+/// # Safety
+/// Tiles configured by [`super::BLOCKS`], the parts at `w`, a tile writable at `to`.
+#[inline(always)]
+unsafe fn products<const PARTS: usize>(w: *const u8, to: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        if PARTS == 1 {
             asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "tileloadd tmm4, [{w} + {s}*1]",
-                "tileloadd tmm6, [{x} + {s}*1 + 4096]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{x} + {s}*1 + 5120]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{below} + {s}*1]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{x} + {s}*1 + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{x} + {s}*1 + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{x} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{x} + {s}*1 + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm3, [{w} + {s}*1]",
+                "tilezero tmm0",
+                "tdpbf16ps tmm0, tmm3, tmm7",
+                "tdpbf16ps tmm0, tmm3, tmm6",
+                "tdpbf16ps tmm0, tmm3, tmm5",
                 "tilestored [{to} + {s}*1], tmm0",
-                "tilestored [{to} + {s}*1 + 1024], tmm1",
-                "tilestored [{to} + {s}*1 + 2048], tmm2",
-                "tilestored [{to} + {s}*1 + 3072], tmm3",
-                w = in(reg) self.w.wrapping_add(k * TILE),
-                below = in(reg) self.w.wrapping_add((self.below + k) * TILE),
-                x = in(reg) self.x.wrapping_add(k * 6 * TILE),
-                to = in(reg) to,
-                s = in(reg) 64usize,
-                options(nostack)
+                w = in(reg) w, to = in(reg) to, s = in(reg) 64usize, options(nostack)
+            );
+        } else {
+            asm!(
+                "tileloadd tmm3, [{w} + {s}*1]",
+                "tileloadd tmm4, [{w} + {s}*1 + 1024]",
+                "tilezero tmm0",
+                "tdpbf16ps tmm0, tmm3, tmm7",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm0, tmm3, tmm6",
+                "tdpbf16ps tmm0, tmm4, tmm5",
+                "tdpbf16ps tmm0, tmm3, tmm5",
+                "tilestored [{to} + {s}*1], tmm0",
+                w = in(reg) w, to = in(reg) to, s = in(reg) 64usize, options(nostack)
             );
         }
     }
 }
 
 /// A block of the formats is as deep as a tile, and the parts of a pair of token tiles lie 2 KiB apart.
-const _: () = assert!(DEEP == 32 && TILE == 1024);
+const _: () = assert!(DEEP == 32 && TILE == 1024 && SUMS.is_multiple_of(64));

@@ -7,10 +7,11 @@
 
 mod blocks;
 mod cut;
+mod integers;
 mod step;
 
-pub use blocks::fits as takes_blocks;
 pub use cut::Packed;
+pub use integers::Coding;
 
 use super::mat::SendPtr;
 use super::matmul::CpuWeight;
@@ -85,13 +86,23 @@ pub struct TileConfig {
 }
 
 /// All eight tiles as large as they can be.
-pub static CONFIG: TileConfig = TileConfig {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
+pub static CONFIG: TileConfig = TileConfig::of([16; 8]);
+
+/// For products of blocks: tmm1 and tmm2 are a row.
+static BLOCKS: TileConfig = TileConfig::of([16, 1, 1, 16, 16, 16, 16, 16]);
+
+impl TileConfig {
+    const fn of(tall: [u8; 8]) -> Self {
+        let [a, b, c, d, e, f, g, h] = tall;
+        Self {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+            rows: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+}
 
 thread_local! {
     /// Cut weights of a task, and widened rows.
@@ -189,12 +200,12 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
     SCRATCH.with_borrow_mut(|(cut, wide)| {
         if let Source::Filed(w) = weights.source
             && !weights.transposed
-            && blocks::fits(w.format)
+            && let Some(coding) = Coding::of(w.format)
             && x.parts == 3
         {
-            configure();
+            configure(&BLOCKS);
             // SAFETY: as for the products below.
-            unsafe { blocks::rows_times(w, rows, x, out, (cut, wide)) };
+            unsafe { blocks::rows_times(w, coding, rows, x, out, (cut, wide)) };
             return release();
         }
         let parts = weights.parts;
@@ -206,7 +217,7 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         cut.resize(cut.len().max((tall / TALL * deepest * parts * TILE + 64) / 8), 0);
         let base = cut.as_mut_ptr().cast::<u8>();
         let base = base.wrapping_add(base.align_offset(64));
-        configure();
+        configure(&CONFIG);
         // The depth on the outside: a slice of the activations stays while all rows pass by. Sums are the same to the
         // last bit wherever they are interrupted.
         let panels = (0..x.deep).step_by(deepest).flat_map(|from| {
@@ -241,9 +252,9 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
     });
 }
 
-fn configure() {
+fn configure(tiles: &'static TileConfig) {
     // SAFETY: LDTILECFG reads 64 bytes; `available` was asked before a `Packed` was made.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
+    unsafe { asm!("ldtilecfg [{}]", in(reg) tiles, options(nostack)) };
 }
 
 /// Gives the tiles back, so that a thread switch need not save them.
