@@ -70,7 +70,7 @@ pub struct Model {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = values::device, help_heading = "Model")]
     pub device: DeviceChoice,
-    /// Number format of the weights in memory; native keeps quantised GGUF blocks as they are
+    /// What is multiplied in; on a CPU f32 is exact on weights as the file has them, bf16 rounds and is faster
     #[arg(long, value_name = "DTYPE", default_value = "auto", value_parser = values::dtype(), help_heading = "Model")]
     pub dtype: DType,
     /// Threads for computing; 0 = one per core

@@ -46,7 +46,7 @@ pub struct Train {
     /// Where to compute: auto or cpu (training runs on the CPU)
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = values::device, help_heading = "Model")]
     pub device: DeviceChoice,
-    /// Number format of the frozen weights in memory; native keeps quantised GGUF blocks as they are [default: auto]
+    /// What is multiplied in; on a CPU f32 is exact on weights as the file has them, bf16 rounds [default: auto]
     #[arg(long, value_name = "DTYPE", value_parser = values::dtype(), help_heading = "Model")]
     pub dtype: Option<DType>,
     /// Threads for computing; 0 = one per core [default: 0; resumed: the run's own]

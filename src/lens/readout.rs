@@ -13,8 +13,10 @@ use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::mat::LINE;
 use crate::model::kernels::source::Source;
+use crate::model::kernels::team;
 use crate::model::linear::{Weight, tensor_times};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// What is wanted of each state.
@@ -64,6 +66,11 @@ const COLUMNS: usize = 6 * LINE;
 /// Vocabulary rows per task.
 const ROWS: usize = 512;
 
+thread_local! {
+    /// A block's logits.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The readout of a decoder.
 pub struct Readout<'a> {
     decoder: &'a Decoder,
@@ -80,6 +87,10 @@ impl<'a> Readout<'a> {
     /// # Errors
     /// Cancellation, or what the device says.
     pub fn read(&self, states: &Mat, wanted: &Wanted, cancel: &Cancel) -> Result<Vec<Column>> {
+        team::with(|| self.read_in_passes(states, wanted, cancel))
+    }
+
+    fn read_in_passes(&self, states: &Mat, wanted: &Wanted, cancel: &Cancel) -> Result<Vec<Column>> {
         let mut out = Vec::with_capacity(states.cols());
         for from in (0..states.cols()).step_by(COLUMNS) {
             let to = states.cols().min(from + COLUMNS);
@@ -201,17 +212,14 @@ impl<'a> Readout<'a> {
             (Weight::Cpu(w), Act::Cpu(x)) => {
                 // Cutting the whole table for the processor's tiles would cost more than the product with few states.
                 let source = Source::new(x, 0, columns, w.suits_tiles(), w.rounds);
-                Ok(starts
-                    .into_par_iter()
-                    .map_init(
-                        || vec![0f32; ROWS * width],
-                        |z, first| {
-                            let rows = ROWS.min(vocabulary - first);
-                            source.block(w, first..first + rows, &mut z[..rows * width], width);
-                            block(&mut z[..rows * width], first)
-                        },
-                    )
-                    .collect())
+                Ok(team::map(starts.len(), |i| {
+                    SCRATCH.with_borrow_mut(|z| {
+                        let rows = ROWS.min(vocabulary - starts[i]);
+                        z.resize(z.len().max(rows * width), 0.0);
+                        source.block(w, starts[i]..starts[i] + rows, &mut z[..rows * width], width);
+                        block(&mut z[..rows * width], starts[i])
+                    })
+                }))
             }
             (Weight::Device(w), Act::Device(x)) => starts
                 .into_iter()

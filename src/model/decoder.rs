@@ -7,6 +7,7 @@ use super::damage;
 use super::kernels::attention::Heads;
 use super::kernels::elementwise::Angles;
 use super::kernels::matmul::with_kernel;
+use super::kernels::team;
 use super::layout::Layout;
 use super::linear::{Group, Linear, Weight, forward_many};
 use super::names::Proj;
@@ -157,7 +158,9 @@ impl Decoder {
         self.check(spans)?;
         let layout = Layout::of(spans);
         let tap = &mut |t: Tap| damage::check(self, &t).and_then(|()| tap(t));
-        with_kernel(layout.total, options.same_bits, || self.pass(spans, &layout, options, cancel, tap))
+        team::with(|| {
+            with_kernel(layout.total, options.same_bits, || self.pass(spans, &layout, options, cancel, tap))
+        })
     }
 
     fn pass(

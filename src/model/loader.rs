@@ -73,7 +73,7 @@ impl Checkpoint {
     /// Whether weights stay in the file and are so many that reading them through would make a person wait: then a
     /// block is read, and checked (see [`super::damage`]), when something is first computed with it.
     pub fn read_as_needed(&self, dtype: DType, backend: &Backend) -> bool {
-        let stays = |s: &Stored| format_of(dtype, backend).is_none_or(|f| f == s.format);
+        let stays = |s: &Stored| format_of(s.format, dtype, backend) == s.format;
         let mapped: usize = self.store.all().filter(|s| stays(s)).map(|s| s.range.len()).sum();
         matches!(backend, Backend::Cpu) && mapped > self.read_at_load
     }
@@ -138,15 +138,17 @@ struct Maker<'a> {
     as_needed: bool,
 }
 
-/// The format that weights are converted to; `None` leaves them in their own. On a CPU f32 is how they are multiplied,
-/// whatever they lie in.
-fn format_of(dtype: DType, backend: &Backend) -> Option<Format> {
+/// The format that weights of a file's `format` are multiplied from. On a CPU f32 is how they are multiplied, whatever
+/// they lie in, and so is bf16 where the processor's arithmetic takes them as they are.
+fn format_of(format: Format, dtype: DType, backend: &Backend) -> Format {
+    let on_cpu = matches!(backend, Backend::Cpu);
     match dtype {
-        DType::F32 | DType::Auto if matches!(backend, Backend::Cpu) => None,
-        DType::F32 | DType::Auto => Some(Format::F32),
-        DType::F16 => Some(Format::F16),
-        DType::Bf16 => Some(Format::Bf16),
-        DType::Native => None,
+        DType::Native => format,
+        DType::F32 | DType::Auto if on_cpu => format,
+        DType::F32 | DType::Auto => Format::F32,
+        DType::F16 => Format::F16,
+        DType::Bf16 if on_cpu && CpuWeight::can_round(format) => format,
+        DType::Bf16 => Format::Bf16,
     }
 }
 
@@ -232,9 +234,9 @@ impl Maker<'_> {
         heads: Option<usize>,
         now: bool,
     ) -> Result<Weight> {
-        let target = format_of(self.dtype, self.backend);
+        let target = format_of(s.format, self.dtype, self.backend);
         if let Backend::Device(d) = self.backend {
-            let dtype = match target.unwrap_or(s.format) {
+            let dtype = match target {
                 Format::F16 => candle_core::DType::F16,
                 Format::Bf16 => candle_core::DType::BF16,
                 _ => candle_core::DType::F32,
@@ -247,7 +249,6 @@ impl Maker<'_> {
             s.release();
             return Ok(Weight::Device(tensor));
         }
-        let target = target.unwrap_or(s.format);
         if target == s.format && (heads.is_none() || target.block_len() > 1) {
             let w = CpuWeight::mapped(s.map.clone(), s.range.clone(), s.format, out, inp)?;
             if now {

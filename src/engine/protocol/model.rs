@@ -3,17 +3,20 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Number format of the weights in memory (arithmetic on a CPU is f32 in all of them).
+/// What weights are multiplied in. On a CPU weights stay in memory as the file has them wherever they can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
     /// Chosen at load time by what is faithful and fits in memory; the choice is shown.
     #[default]
     Auto,
+    /// On a CPU: f32, or as exact, on the file's own numbers.
     F32,
+    /// Weights are rounded to f16.
     F16,
+    /// Weights and activations are rounded to bf16, where the processor multiplies bf16.
     Bf16,
-    /// As the file holds them (quantised GGUF blocks stay quantised), widened a panel at a time.
+    /// As the file holds them; on a CPU the same as f32.
     Native,
 }
 

@@ -4,9 +4,9 @@
 use super::elementwise::{exp, tanh};
 use super::mat::{LINE, Mat, SendPtr};
 use super::simd::simd;
+use super::team;
 use super::tile::{Tile, Tiles};
 use crate::multiversion;
-use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Keys and values that a sequence continues: the first `len` columns of both.
@@ -61,7 +61,8 @@ pub fn attention(q: &Mat, k: &Mat, v: &Mat, sequences: &[Sequence], heads: Heads
         }
     }
     let dst = SendPtr(out.flat_mut().as_mut_ptr());
-    tasks.into_par_iter().for_each(|(s, head, from)| {
+    team::each(tasks.len(), |i| {
+        let (s, head, from) = tasks[i];
         SCRATCH.with_borrow_mut(|scratch| block(q, k, v, &s, heads, head, from, dst, scratch));
     });
 }

@@ -3,6 +3,7 @@
 //! All work on feature-major [`Mat`]s, along vectors of tokens.
 
 use super::mat::{LINE, Mat, SendPtr};
+use super::team;
 use crate::model::config::Activation;
 use crate::multiversion;
 use rayon::prelude::*;
@@ -68,10 +69,20 @@ multiversion! {
 pub fn gated(kind: Activation, gate: &mut Mat, up: &Mat) {
     assert!(gate.rows() == up.rows() && gate.stride() == up.stride());
     let piece = (gate.flat().len() / (rayon::current_num_threads() * 4)).next_multiple_of(LINE).max(4096);
-    gate.flat_mut()
-        .par_chunks_mut(piece)
-        .zip(up.flat().par_chunks(piece))
-        .for_each(|(g, u)| gate_slice(kind, g, u));
+    each_pair(gate.flat_mut(), up.flat(), piece, |g, u| gate_slice(kind, g, u));
+}
+
+/// `work` on pieces of two slices of one length, on all threads.
+fn each_pair(a: &mut [f32], b: &[f32], piece: usize, work: impl Fn(&mut [f32], &[f32]) + Sync) {
+    assert_eq!(a.len(), b.len());
+    let (len, to) = (a.len(), SendPtr(a.as_mut_ptr()));
+    team::each(len.div_ceil(piece), |i| {
+        let from = i * piece;
+        let n = piece.min(len - from);
+        // SAFETY: pieces lie apart, and `a` is ours alone.
+        let a = unsafe { std::slice::from_raw_parts_mut(to.get().wrapping_add(from), n) };
+        work(a, &b[from..from + n]);
+    });
 }
 
 /// How a norm's result is used.
@@ -157,7 +168,7 @@ fn norm_groups(
     add: bool,
 ) {
     let strips = cols.div_ceil(STRIP);
-    (0..groups * strips).into_par_iter().for_each(|i| {
+    team::each(groups * strips, |i| {
         let (group, from) = (i / strips, (i % strips) * STRIP);
         let at = group * rows * stride + from;
         let n = STRIP.min(cols - from);
@@ -181,15 +192,18 @@ multiversion! {
     }
 }
 
+/// Rows whose sums are taken together.
+const ROWS: usize = 32;
+
 /// Sums over runs of tokens, `[runs][features]`.
 pub fn sums(x: &Mat, runs: &[Range<usize>]) -> Vec<Vec<f64>> {
     let n = runs.len().max(1);
-    let mut all = vec![0f64; x.rows() * n];
-    all.par_chunks_mut(n).enumerate().with_min_len(16).for_each(|(r, out)| {
-        for (o, run) in out.iter_mut().zip(runs) {
-            *o = sum_slice(&x.row(r)[run.clone()]);
-        }
-    });
+    let all: Vec<f64> = team::map(x.rows().div_ceil(ROWS), |piece| {
+        let rows = piece * ROWS..x.rows().min((piece + 1) * ROWS);
+        let sums = rows.flat_map(|r| runs.iter().map(move |run| sum_slice(&x.row(r)[run.clone()])));
+        sums.collect::<Vec<f64>>()
+    })
+    .concat();
     (0..runs.len()).map(|i| all.iter().skip(i).step_by(n).copied().collect()).collect()
 }
 
@@ -232,10 +246,12 @@ multiversion! {
 pub fn rope(x: &mut Mat, dim: usize, angles: &Angles, scale: f32) {
     let (half, stride, cols) = (dim / 2, x.stride(), x.cols());
     assert!(x.rows().is_multiple_of(dim) && angles.cos.rows() == half && angles.cos.cols() == cols);
-    x.flat_mut()[..].par_chunks_mut(dim * stride).for_each(|head| {
-        if head.len() < dim * stride {
-            return; // the slack behind the last row
-        }
+    let (heads, to) = (x.rows() / dim, SendPtr(x.flat_mut().as_mut_ptr()));
+    team::each(heads, |head| {
+        // SAFETY: heads are rows of their own, and `x` is ours alone.
+        let head = unsafe {
+            std::slice::from_raw_parts_mut(to.get().wrapping_add(head * dim * stride), dim * stride)
+        };
         let (first, second) = head.split_at_mut(half * stride);
         for i in 0..half {
             let (a, b) = (&mut first[i * stride..][..cols], &mut second[i * stride..][..cols]);
@@ -247,7 +263,7 @@ pub fn rope(x: &mut Mat, dim: usize, angles: &Angles, scale: f32) {
 /// `x += y`, all numbers.
 pub fn add(x: &mut Mat, y: &Mat) {
     assert!(x.rows() == y.rows() && x.stride() == y.stride());
-    x.flat_mut().par_chunks_mut(1 << 14).zip(y.flat().par_chunks(1 << 14)).for_each(|(a, b)| {
+    each_pair(x.flat_mut(), y.flat(), 1 << 14, |a, b| {
         for (a, b) in a.iter_mut().zip(b) {
             *a += b;
         }

@@ -4,10 +4,10 @@
 use super::amx;
 use super::mat::{LINE, Mat, SendPtr};
 use super::source::{Output, Source};
+use super::team;
 use crate::error::{Error, Result};
 use crate::model::format::{Format, bytes_of};
 use memmap2::Mmap;
-use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct CpuWeight {
     pub format: Format,
     pub out: usize,
     pub inp: usize,
-    /// Products with these (bf16) weights round the other side to bf16 too, where the processor multiplies bf16.
+    /// Products round both sides to bf16, where the processor multiplies bf16.
     pub rounds: bool,
     bytes: Bytes,
     /// Rows of a head that is stored with its halves interleaved; 0 where rows lie in order.
@@ -91,9 +91,19 @@ impl CpuWeight {
         }
     }
 
-    /// The same weights for bf16 arithmetic; exact arithmetic as before where they are not bf16.
+    /// Whether weights of a format can be multiplied in bf16 arithmetic on this processor as they are: bf16 ones, and
+    /// such blocks as its tiles take.
+    pub fn can_round(format: Format) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if amx::available() && amx::Coding::of(format).is_some() {
+            return true;
+        }
+        format == Format::Bf16
+    }
+
+    /// The same weights for bf16 arithmetic; exact arithmetic as before where there is none for their format.
     pub fn rounding(mut self) -> Self {
-        self.rounds = self.format == Format::Bf16;
+        self.rounds = Self::can_round(self.format);
         self
     }
 
@@ -202,7 +212,7 @@ pub struct Job<'a> {
 
 /// `y = w x` (or `y += w x`) for every job, on the token columns `cols`: `x [in, tokens]`, `y [out, tokens]`,
 /// the columns of `x` shifted by `x_from` against those of `y`. Jobs run together so that small ones fill the
-/// threads, on the current rayon pool. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
+/// threads, on all of them. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     assert!(cols.start.is_multiple_of(LINE));
@@ -225,8 +235,11 @@ pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usiz
             (job.w, first..job.w.out.min(first + rows), Output { y, row, add: job.add })
         }));
     }
-    // SAFETY: every task's rows of `y` are its own, and there are enough of them.
-    tasks.into_par_iter().for_each(|(w, rows, out)| unsafe { source.rows_times(w, rows, out) });
+    team::each(tasks.len(), |i| {
+        let (w, rows, out) = &tasks[i];
+        // SAFETY: every task's rows of `y` are its own, and there are enough of them.
+        unsafe { source.rows_times(w, rows.clone(), *out) }
+    });
 }
 
 /// [`matmul_columns`] on all columns.

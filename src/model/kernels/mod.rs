@@ -17,6 +17,7 @@ pub mod mat;
 pub mod matmul;
 pub mod simd;
 pub mod source;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod tile;

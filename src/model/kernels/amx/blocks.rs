@@ -9,7 +9,7 @@
 //! one tile to load for three products; the panel's sums are few enough to stay in the L1 cache.
 
 use super::cut::Packed;
-use super::integers::{Coding, Rows};
+use super::integers::{Coding, Integers};
 use super::{DEEP, TALL, TILE};
 use crate::model::kernels::matmul::CpuWeight;
 use crate::model::kernels::source::Output;
@@ -58,8 +58,10 @@ pub unsafe fn rows_times(
         for k in (0..x.deep).step_by(chunk) {
             let length = chunk.min(x.deep - k);
             let (scales, offsets) = factors.split_at_mut(tall * length * TALL);
-            let to = Rows { integers: base.wrapping_add(INTEGERS), tall, scales, offsets };
-            coding.lay_out(w, first..first + there, k..k + length, to);
+            let offsets = if coding.has_offsets() { offsets } else { &mut [] };
+            let mut to = Integers { to: base.wrapping_add(INTEGERS), tall, scales, offsets };
+            // SAFETY: the scratch memory's size.
+            unsafe { coding.lay_out(w, first..first + there, k..k + length, &mut to) };
             let panel = Panel {
                 base,
                 tall,

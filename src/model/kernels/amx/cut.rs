@@ -2,8 +2,11 @@
 
 use super::{DEEP, TALL, TILE};
 use crate::model::kernels::mat::{Mat, SendPtr};
-use rayon::prelude::*;
+use crate::model::kernels::team;
 use std::arch::x86_64::*;
+
+/// Pairs of tiles that are cut together.
+const FEW: usize = 8;
 
 /// Activations `[in, tokens]` cut into tiles: per pair of 16 tokens, per 32 inputs, part by part, a tile of both.
 pub struct Packed {
@@ -16,18 +19,20 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Cuts `tokens` columns of `x` from column `from` (a multiple of 16) on the current rayon pool.
+    /// Cuts `tokens` columns of `x` from column `from` (a multiple of 16) on all threads.
     pub fn new(x: &Mat, from: usize, tokens: usize, parts: usize) -> Self {
         let deep = x.rows().div_ceil(DEEP);
         let pairs = tokens.div_ceil(2 * TALL);
         let mut tiles = Self::memory(pairs, deep, parts);
         let to = SendPtr(tiles.flat_mut().as_mut_ptr());
         // A few tiles at a time: one alone is less work than handing it out.
-        (0..pairs * deep).into_par_iter().with_min_len(4).for_each(|at| {
-            let (pair, k) = (at / deep, at % deep * DEEP);
-            let to = to.get().cast::<u8>().wrapping_add(at * 2 * parts * TILE);
-            let source = &x.flat()[k * x.stride() + from..];
-            cut_pair(source, x.stride(), x.rows() - k, (pair * 2 * TALL, tokens), parts, to);
+        team::each((pairs * deep).div_ceil(FEW), |few| {
+            for at in few * FEW..(pairs * deep).min((few + 1) * FEW) {
+                let (pair, k) = (at / deep, at % deep * DEEP);
+                let to = to.get().cast::<u8>().wrapping_add(at * 2 * parts * TILE);
+                let source = &x.flat()[k * x.stride() + from..];
+                cut_pair(source, x.stride(), x.rows() - k, (pair * 2 * TALL, tokens), parts, to);
+            }
         });
         Self { tiles, deep, tokens, parts }
     }
@@ -143,22 +148,26 @@ unsafe fn cut_tokens(x: *const f32, stride: usize, rows: usize, to: [*mut u8; 3]
     }
 }
 
+/// Sixteen floats rounded to the nearest bf16, each in the upper half of its lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn rounded_bits(x: __m512) -> __m512i {
+    let bits = _mm512_castps_si512(x);
+    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+    _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)))
+}
+
 /// As [`cut_tokens`], rounded to the nearest bf16.
 ///
 /// # Safety
 /// As for [`cut_tokens`].
 #[target_feature(enable = "avx512f")]
 unsafe fn round_tokens(x: *const f32, stride: usize, rows: usize, to: *mut u8) {
-    let rounded = |x: __m512| {
-        let bits = _mm512_castps_si512(x);
-        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-        _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)))
-    };
     for k in 0..DEEP / 2 {
         // SAFETY: the caller's.
         unsafe {
-            let first = rounded(row_or_zeros(x, stride, k, rows));
-            let second = rounded(row_or_zeros(x, stride, k + DEEP / 2, rows));
+            let first = rounded_bits(row_or_zeros(x, stride, k, rows));
+            let second = rounded_bits(row_or_zeros(x, stride, k + DEEP / 2, rows));
             _mm512_storeu_si512(to.wrapping_add(k * 64).cast(), joined(first, second));
         }
     }
@@ -200,16 +209,21 @@ pub unsafe fn cut_weights<const PARTS: usize>(
     }
 }
 
+/// The order that puts numbers i and i + 16 of 32 halves into lane i of 32 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn side_by_side() -> __m512i {
+    let count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    _mm512_or_si512(count, _mm512_slli_epi32::<16>(_mm512_add_epi32(count, _mm512_set1_epi32(16))))
+}
+
 /// As [`cut_weights`] for bf16 numbers, in one part.
 ///
 /// # Safety
 /// As for [`cut_weights`]; AVX-512 with its byte and word instructions.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub unsafe fn copy_weights(w: *const u16, stride: usize, rows: usize, there: usize, to: *mut u8) {
-    // Lane i of 32 bits: the numbers i and i + 16.
-    let count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    let order =
-        _mm512_or_si512(count, _mm512_slli_epi32::<16>(_mm512_add_epi32(count, _mm512_set1_epi32(16))));
+    let order = side_by_side();
     let mask = if there >= DEEP { u32::MAX } else { (1u32 << there) - 1 };
     for r in 0..TALL {
         // SAFETY: masked lanes are not read; the others are the caller's. A prefetch never faults.

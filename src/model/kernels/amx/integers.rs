@@ -1,6 +1,6 @@
 //! ggml's quantised blocks laid out as tiles of bf16 integers, with a scale and an offset for every 32 numbers.
 
-use super::cut::joined;
+use super::cut::{joined, side_by_side};
 use super::{TALL, TILE};
 use crate::model::format::Format;
 use crate::model::kernels::matmul::CpuWeight;
@@ -12,14 +12,38 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coding(Format);
 
-/// Where rows are laid out: integers by block, then by tile of 16 rows, then by part; numbers i and i + 16 in a lane.
-pub struct Rows<'a> {
-    pub integers: *mut u8,
+/// Where a row's block of 32 goes: block along the rows, tile of rows, row of the tile.
+#[derive(Clone, Copy)]
+pub struct Place {
+    block: usize,
+    tile: usize,
+    row: usize,
+}
+
+/// What is laid out of a block: tiles with the numbers i and i + 16 in a lane.
+pub trait Layout {
+    /// A row's block, as integers of up to eight bits (or of more where they are `LONG`).
+    ///
+    /// # Safety
+    /// The tile must be there; AVX-512.
+    unsafe fn put<const LONG: bool>(&mut self, at: Place, scale: f32, offset: f32, integers: [__m512i; 2]);
+}
+
+/// The integers, by block, then by tile of 16 rows, then by part; scales and offsets `[blocks][rows]`.
+pub struct Integers<'a> {
+    pub to: *mut u8,
     /// Tiles of rows.
     pub tall: usize,
-    /// `[blocks][rows]`.
     pub scales: &'a mut [f32],
+    /// Empty for formats without offsets.
     pub offsets: &'a mut [f32],
+}
+
+/// Numbers rounded to bf16: by pairs of tiles of rows, then by block, then the two tiles.
+pub struct Rounded {
+    pub to: *mut u8,
+    /// Blocks along the rows.
+    pub deep: usize,
 }
 
 impl Coding {
@@ -44,86 +68,90 @@ impl Coding {
         self.0.block_len() / 32
     }
 
-    /// Blocks `blocks` (of 32 numbers each) of the rows.
-    pub fn lay_out(self, w: &CpuWeight, rows: Range<usize>, blocks: Range<usize>, mut to: Rows) {
+    /// Lays out blocks `blocks` (of 32 numbers each) of the rows.
+    ///
+    /// # Safety
+    /// `to` must have room for whole tiles of rows; AVX-512.
+    pub unsafe fn lay_out<L: Layout>(
+        self,
+        w: &CpuWeight,
+        rows: Range<usize>,
+        blocks: Range<usize>,
+        to: &mut L,
+    ) {
         let (size, step) = (self.0.block_bytes(), self.tiles_at_once());
         let (first, count) = (blocks.start / step * size, blocks.len() / step * size);
         assert!(blocks.start.is_multiple_of(step) && blocks.len().is_multiple_of(step));
-        assert!(!rows.is_empty() && rows.len() <= to.tall * TALL);
-        assert!(to.scales.len() >= to.tall * TALL * blocks.len());
-        assert!(!self.has_offsets() || to.offsets.len() >= to.tall * TALL * blocks.len());
-        for t in 0..to.tall {
+        let all = w.stored_row(rows.start).len();
+        for tile in 0..rows.len().div_ceil(TALL) {
             // In place of rows that are not there the last one, whose sums nobody reads.
-            let row = |r: usize| &w.stored_row((rows.start + t * TALL + r).min(rows.end - 1))[first..][..count];
+            let row =
+                |r: usize| &w.stored_row((rows.start + tile * TALL + r).min(rows.end - 1))[first..][..count];
             let rows: [&[u8]; TALL] = std::array::from_fn(row);
-            // SAFETY: the caller has room for all tiles; AVX-512 was found, and F16C is older.
+            // SAFETY: the caller's; F16C is older than AVX-512.
             unsafe {
                 match self.0 {
-                    Format::Q4_0 => q4_0(&rows, t, &mut to),
-                    Format::Q4_1 => q4_1(&rows, t, &mut to),
-                    Format::Q5_0 => q5_0(&rows, t, &mut to),
-                    Format::Q5_1 => q5_1(&rows, t, &mut to),
-                    Format::Q8_0 => q8_0(&rows, t, &mut to),
-                    Format::Q4K => q4_k(&rows, t, &mut to),
-                    Format::Q5K => q5_k(&rows, t, &mut to),
-                    _ => q6_k(&rows, t, &mut to),
+                    Format::Q4_0 => q4_0(&rows, all, tile, to),
+                    Format::Q4_1 => q4_1(&rows, all, tile, to),
+                    Format::Q5_0 => q5_0(&rows, all, tile, to),
+                    Format::Q5_1 => q5_1(&rows, all, tile, to),
+                    Format::Q8_0 => q8_0(&rows, all, tile, to),
+                    Format::Q4K => q4_k(&rows, all, tile, to),
+                    Format::Q5K => q5_k(&rows, all, tile, to),
+                    _ => q6_k(&rows, all, tile, to),
                 }
             }
         }
     }
 }
 
-/// Where a row's block of 32 goes: tile and row of it.
-#[derive(Clone, Copy)]
-struct Place {
-    tile: usize,
-    row: usize,
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    fn scale(&mut self, at: Place, scale: f32) {
-        self.scales[at.tile * TALL + at.row] = scale;
-    }
-
-    #[inline(always)]
-    fn offset(&mut self, at: Place, offset: f32) {
-        self.offsets[at.tile * TALL + at.row] = offset;
-    }
-
-    /// Sixteen integers and sixteen more as a row of a tile.
-    ///
-    /// # Safety
-    /// The tile must be there; AVX-512.
+impl Layout for Integers<'_> {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn write(&self, at: Place, [first, second]: [__m512i; 2]) {
-        let bits = |x| _mm512_castps_si512(_mm512_cvtepi32_ps(x));
-        let to = self.integers.wrapping_add(at.tile * TILE + at.row * 64);
+    unsafe fn put<const LONG: bool>(&mut self, at: Place, scale: f32, offset: f32, integers: [__m512i; 2]) {
+        let tile = at.block * self.tall + at.tile;
+        self.scales[tile * TALL + at.row] = scale;
+        if let Some(to) = self.offsets.get_mut(tile * TALL + at.row) {
+            *to = offset;
+        }
+        let parts = 1 + usize::from(LONG);
+        let to = self.to.wrapping_add(tile * parts * TILE + at.row * 64);
+        let [first, second] = integers.map(|x| _mm512_castps_si512(_mm512_cvtepi32_ps(x)));
         // SAFETY: the caller's.
-        unsafe { _mm512_store_si512(to.cast(), joined(bits(first), bits(second))) };
-    }
-
-    /// As [`Rows::write`], in two parts.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn write_two(&self, at: Place, integers: [__m512i; 2]) {
-        let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
-        let [a, b] = integers.map(|x| {
-            let whole = _mm512_cvtepi32_ps(x);
-            let hi = _mm512_and_si512(_mm512_castps_si512(whole), upper);
-            (hi, _mm512_castps_si512(_mm512_sub_ps(whole, _mm512_castsi512_ps(hi))))
-        });
-        let to = self.integers.wrapping_add(at.tile * 2 * TILE + at.row * 64);
-        // SAFETY: the caller's.
-        unsafe {
-            _mm512_store_si512(to.cast(), joined(a.0, b.0));
-            _mm512_store_si512(to.wrapping_add(TILE).cast(), joined(a.1, b.1));
+        unsafe { _mm512_store_si512(to.cast(), joined(first, second)) };
+        if LONG {
+            let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+            let rest = |x: __m512i| {
+                let hi = _mm512_castsi512_ps(_mm512_and_si512(x, upper));
+                _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(x), hi))
+            };
+            // SAFETY: the caller's.
+            unsafe {
+                _mm512_store_si512(to.wrapping_add(TILE).cast(), joined(rest(first), rest(second)));
+            }
         }
     }
+}
+
+impl Layout for Rounded {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn put<const LONG: bool>(&mut self, at: Place, scale: f32, offset: f32, integers: [__m512i; 2]) {
+        let (scale, offset) = (_mm512_set1_ps(scale), _mm512_set1_ps(offset));
+        let [first, second] = integers.map(|x| _mm512_fmadd_ps(_mm512_cvtepi32_ps(x), scale, offset));
+        let rounded = m512i_of(_mm512_cvtne2ps_pbh(second, first));
+        let tile = (at.tile / 2 * self.deep + at.block) * 2 + at.tile % 2;
+        let to = self.to.wrapping_add(tile * TILE + at.row * 64);
+        // SAFETY: the caller's.
+        unsafe { _mm512_store_si512(to.cast(), _mm512_permutexvar_epi16(side_by_side(), rounded)) };
+    }
+}
+
+/// The same bits.
+#[inline(always)]
+fn m512i_of(x: __m512bh) -> __m512i {
+    // SAFETY: both are 64 bytes in a register.
+    unsafe { std::mem::transmute(x) }
 }
 
 /// Sixteen bytes as numbers from 0 to 255.
@@ -173,17 +201,22 @@ fn half(b: &[u8], at: usize) -> f32 {
 macro_rules! layout {
     ($name:ident, $size:literal, $blocks:literal, $pieces:literal, |$b:ident, $piece:ident, $place:ident, $to:ident| $body:block) => {
         /// # Safety
-        /// As for [`Rows::write`]; F16C.
-        #[target_feature(enable = "avx512f,f16c")]
-        unsafe fn $name(rows: &[&[u8]; TALL], t: usize, $to: &mut Rows) {
-            let tall = $to.tall;
+        /// As for [`Layout::put`]; AVX-512's words and bf16, F16C.
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16,f16c")]
+        unsafe fn $name(rows: &[&[u8]; TALL], row_bytes: usize, tile: usize, $to: &mut impl Layout) {
+            let (next, whole) = (TALL * row_bytes, rows[0].len() == row_bytes);
             for block in 0..rows[0].len() / $size {
                 for $piece in 0..$pieces {
                     for (row, bytes) in rows.iter().enumerate() {
                         let Some($b) = bytes[block * $size..].first_chunk::<$size>() else { return };
-                        // The rows that follow come from memory meanwhile: a prefetch never faults.
-                        _mm_prefetch::<_MM_HINT_T0>($b.as_ptr().wrapping_add(TALL * bytes.len()).cast());
-                        let $place = |k: usize| Place { tile: (block * $blocks + k) * tall + t, row };
+                        // The rows that follow come from memory meanwhile, whole ones in the order in which they lie
+                        // there: a prefetch never faults.
+                        let ahead = match whole {
+                            true => rows[0].as_ptr().wrapping_add((block * TALL + row) * $size),
+                            false => $b.as_ptr(),
+                        };
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(next).cast());
+                        let $place = |k: usize| Place { block: block * $blocks + k, tile, row };
                         // SAFETY: the caller's.
                         unsafe { $body }
                     }
@@ -194,43 +227,36 @@ macro_rules! layout {
 }
 
 layout!(q4_0, 18, 1, 1, |b, _piece, place, to| {
-    to.scale(place(0), half(b, 0));
-    to.write(place(0), less(nibbles(b, 2), 8));
+    to.put::<false>(place(0), half(b, 0), 0.0, less(nibbles(b, 2), 8));
 });
 
 layout!(q4_1, 20, 1, 1, |b, _piece, place, to| {
     let scale = half(b, 0);
-    to.scale(place(0), scale);
-    to.offset(place(0), half(b, 2) + 8.0 * scale);
-    to.write(place(0), less(nibbles(b, 4), 8));
+    to.put::<false>(place(0), scale, half(b, 2) + 8.0 * scale, less(nibbles(b, 4), 8));
 });
 
 layout!(q5_0, 22, 1, 1, |b, _piece, place, to| {
-    to.scale(place(0), half(b, 0));
-    to.write(place(0), with_fifth(nibbles(b, 6), u32::from_le_bytes([b[2], b[3], b[4], b[5]])));
+    let fifth = u32::from_le_bytes([b[2], b[3], b[4], b[5]]);
+    to.put::<false>(place(0), half(b, 0), 0.0, with_fifth(nibbles(b, 6), fifth));
 });
 
 layout!(q5_1, 24, 1, 1, |b, _piece, place, to| {
-    let scale = half(b, 0);
-    to.scale(place(0), scale);
-    to.offset(place(0), half(b, 2) + 16.0 * scale);
-    to.write(place(0), with_fifth(nibbles(b, 8), u32::from_le_bytes([b[4], b[5], b[6], b[7]])));
+    let (scale, fifth) = (half(b, 0), u32::from_le_bytes([b[4], b[5], b[6], b[7]]));
+    to.put::<false>(place(0), scale, half(b, 2) + 16.0 * scale, with_fifth(nibbles(b, 8), fifth));
 });
 
 layout!(q8_0, 34, 1, 1, |b, _piece, place, to| {
     let signed = |at: usize| _mm512_cvtepi8_epi32(_mm_loadu_si128(b[at..at + 16].as_ptr().cast()));
-    to.scale(place(0), half(b, 0));
-    to.write(place(0), [signed(2), signed(18)]);
+    to.put::<false>(place(0), half(b, 0), 0.0, [signed(2), signed(18)]);
 });
 
 layout!(q4_k, 144, 8, 4, |b, pair, place, to| {
     let (d, min) = (half(b, 0), half(b, 2));
     let [first, second] = [nibbles(b, 16 + pair * 32), nibbles(b, 32 + pair * 32)];
     for high in 0..2 {
-        let (at, (s, m)) = (place(2 * pair + high), scale_and_min(2 * pair + high, &b[4..16]));
-        to.scale(at, d * s);
-        to.offset(at, 8.0 * (d * s) - min * m);
-        to.write(at, less([first[high], second[high]], 8));
+        let (s, m) = scale_and_min(2 * pair + high, &b[4..16]);
+        let integers = less([first[high], second[high]], 8);
+        to.put::<false>(place(2 * pair + high), d * s, 8.0 * (d * s) - min * m, integers);
     }
 });
 
@@ -238,12 +264,11 @@ layout!(q5_k, 176, 8, 4, |b, pair, place, to| {
     let (d, min) = (half(b, 0), half(b, 2));
     let [first, second] = [nibbles(b, 48 + pair * 32), nibbles(b, 64 + pair * 32)];
     for high in 0..2 {
-        let (at, (s, m)) = (place(2 * pair + high), scale_and_min(2 * pair + high, &b[4..16]));
-        to.scale(at, d * s);
-        to.offset(at, 16.0 * (d * s) - min * m);
+        let (s, m) = scale_and_min(2 * pair + high, &b[4..16]);
         let bit = _mm512_set1_epi32(1 << (2 * pair + high));
         let set = |at: usize| u32::from(_mm512_test_epi32_mask(bytes_from(b, at), bit));
-        to.write(at, with_fifth([first[high], second[high]], set(16) | set(32) << 16));
+        let integers = with_fifth([first[high], second[high]], set(16) | set(32) << 16);
+        to.put::<false>(place(2 * pair + high), d * s, 16.0 * (d * s) - min * m, integers);
     }
 });
 
@@ -264,8 +289,6 @@ layout!(q6_k, 210, 8, 2, |b, side, place, to| {
             let scale = i32::from(b[192 + side * 8 + quarter * 2 + part] as i8);
             _mm512_mullo_epi32(_mm512_sub_epi32(q, _mm512_set1_epi32(32)), _mm512_set1_epi32(scale))
         };
-        let at = place(side * 4 + quarter);
-        to.scale(at, d);
-        to.write_two(at, [number(0), number(1)]);
+        to.put::<true>(place(side * 4 + quarter), d, 0.0, [number(0), number(1)]);
     }
 });

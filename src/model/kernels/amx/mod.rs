@@ -18,6 +18,7 @@ use super::matmul::CpuWeight;
 use super::source::Output;
 use crate::model::format::{Format, floats_of, halves_of};
 use cut::{copy_weights, cut_turned, cut_weights};
+use integers::Rounded;
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T1, _mm_prefetch};
 use std::cell::RefCell;
@@ -48,6 +49,8 @@ pub fn available() -> bool {
         wanted
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("f16c")
             && processor_has_tiles()
             && permitted()
     })
@@ -131,6 +134,14 @@ fn parts_of(format: Format) -> usize {
     if format == Format::Bf16 { 1 } else { 3 }
 }
 
+/// Numbers as the nearest bf16, in place.
+fn round(xs: &mut [f32]) {
+    for x in xs {
+        let bits = x.to_bits();
+        *x = f32::from_bits(bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000);
+    }
+}
+
 impl<'a> Weights<'a> {
     /// A linear layer's, in its file's format.
     pub fn filed(w: &'a CpuWeight, transposed: bool) -> Self {
@@ -138,7 +149,8 @@ impl<'a> Weights<'a> {
             Format::F32 => Source::Floats(floats_of(w.bytes())),
             _ => Source::Filed(w),
         };
-        Self { source, transposed, parts: parts_of(w.format), out: w.out, inp: w.inp }
+        let parts = if w.rounds { 1 } else { parts_of(w.format) };
+        Self { source, transposed, parts, out: w.out, inp: w.inp }
     }
 
     /// Rows of `inp` numbers that were widened from `format`.
@@ -162,6 +174,14 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Blocks that are rounded as they are laid out.
+    fn rounded(&self) -> Option<(&'a CpuWeight, Coding)> {
+        match self.source {
+            Source::Filed(w) if w.rounds => Coding::of(w.format).map(|coding| (w, coding)),
+            _ => None,
+        }
+    }
+
     /// `width` numbers from column `from` of `count` rows from `first` as f32: where they lie, or widened into `wide`;
     /// and the floats from one row to the next.
     fn widened(
@@ -176,6 +196,9 @@ impl<'a> Weights<'a> {
                 wide.resize(wide.len().max(count * width), 0.0);
                 for r in 0..count {
                     w.widen_row(first + r, from, &mut wide[r * width..][..width]);
+                }
+                if w.rounds && w.format != Format::Bf16 {
+                    round(&mut wide[..count * width]);
                 }
                 (wide.as_ptr(), width)
             }
@@ -279,6 +302,11 @@ impl Panel {
         let (from, parts) = (self.deep.start * DEEP, w.parts);
         let depth = (w.inp - from).min(self.deep.len() * DEEP);
         let halves = w.halves();
+        if let Some((w, coding)) = w.rounded() {
+            let mut to = Rounded { to: base, deep: self.deep.len() };
+            // SAFETY: the tiles lie within the scratch.
+            return unsafe { coding.lay_out(w, self.rows.clone(), self.deep.clone(), &mut to) };
+        }
         for t in 0..self.rows.len().div_ceil(TALL) {
             let first = self.rows.start + t * TALL;
             let rows = TALL.min(self.rows.end - first);
