@@ -3,6 +3,8 @@
 //! All work on feature-major [`Mat`]s, along vectors of tokens.
 
 use super::mat::{LINE, Mat, SendPtr};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Simd, simd};
 use super::team;
 use crate::model::config::Activation;
 use crate::multiversion;
@@ -93,16 +95,107 @@ pub enum NormOut<'a> {
     AddTo(&'a mut Mat),
 }
 
+/// Norm of one strip of `vectors` lines of tokens (some of them padding); see [`rms_norm`].
+///
+/// # Safety
+/// `rows` rows of so many lines at `x`, `x_row` apart, and at `out`, which nobody else uses.
+unsafe fn norm_strip(vectors: usize, strip: Strip, w: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if simd() == Simd::Avx512 {
+        // SAFETY: the caller's; `simd` returns only what this processor was found to have.
+        return unsafe {
+            match vectors {
+                1 => strip_512::<1>(strip, w),
+                2 => strip_512::<2>(strip, w),
+                3 => strip_512::<3>(strip, w),
+                _ => strip_512::<4>(strip, w),
+            }
+        };
+    }
+    strip_of_lines(strip, vectors * LINE, w);
+}
+
+/// A strip of a matrix, to be normed into `out`.
+#[derive(Clone, Copy)]
+struct Strip {
+    x: *const f32,
+    out: *mut f32,
+    /// Floats from one row to the next in both.
+    row: usize,
+    plus: f32,
+    eps: f32,
+    add: bool,
+}
+
+/// [`norm_strip`] in registers.
+///
+/// # Safety
+/// As there; AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
+    use std::arch::x86_64::*;
+    let rows = w.len();
+    let halves = |x: __m512| {
+        let upper =
+            _mm512_castpd_ps(_mm512_shuffle_f64x2::<0b11_10_11_10>(_mm512_castps_pd(x), _mm512_castps_pd(x)));
+        [_mm512_cvtps_pd(_mm512_castps512_ps256(x)), _mm512_cvtps_pd(_mm512_castps512_ps256(upper))]
+    };
+    let mut totals = [[_mm512_setzero_pd(); 2]; V];
+    for first in (0..rows).step_by(PIECE) {
+        let mut sums = [_mm512_setzero_ps(); V];
+        for r in first..rows.min(first + PIECE) {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's.
+                let x = unsafe { _mm512_loadu_ps(strip.x.wrapping_add(r * strip.row + v * LINE)) };
+                *sum = _mm512_fmadd_ps(x, x, *sum);
+            }
+        }
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            let [low, high] = halves(sum);
+            *total = [_mm512_add_pd(total[0], low), _mm512_add_pd(total[1], high)];
+        }
+    }
+    let mut factors = [_mm512_setzero_ps(); V];
+    for (factor, total) in factors.iter_mut().zip(totals) {
+        let mut sums = [0f64; LINE];
+        // SAFETY: sixteen numbers.
+        unsafe {
+            _mm512_storeu_pd(sums.as_mut_ptr(), total[0]);
+            _mm512_storeu_pd(sums[8..].as_mut_ptr(), total[1]);
+        }
+        let inverse = sums.map(|t| 1.0 / ((t / rows as f64) as f32 + strip.eps).sqrt());
+        // SAFETY: sixteen numbers.
+        *factor = unsafe { _mm512_loadu_ps(inverse.as_ptr()) };
+    }
+    for (r, w) in w.iter().enumerate() {
+        let w = _mm512_set1_ps(w + strip.plus);
+        for (v, factor) in factors.iter().enumerate() {
+            let at = r * strip.row + v * LINE;
+            // SAFETY: the caller's.
+            unsafe {
+                let x = _mm512_loadu_ps(strip.x.wrapping_add(at));
+                let mut y = _mm512_mul_ps(_mm512_mul_ps(x, *factor), w);
+                let out = strip.out.wrapping_add(at);
+                if strip.add {
+                    y = _mm512_add_ps(_mm512_loadu_ps(out), y);
+                }
+                _mm512_storeu_ps(out, y);
+            }
+        }
+    }
+}
+
 multiversion! {
-    /// Norm of one strip of up to `STRIP` tokens; see [`rms_norm`].
-    fn norm_strip(x: *const f32, x_row: usize, rows: usize, n: usize, w: &[f32], plus: f32, eps: f32,
-                  out: *mut f32, out_row: usize, add: bool) {
+    /// [`norm_strip`] on any processor.
+    fn strip_of_lines(strip: Strip, n: usize, w: &[f32]) {
+        let rows = w.len();
         let mut totals = [0f64; STRIP];
         for first in (0..rows).step_by(PIECE) {
             let mut sums = [0f32; STRIP];
             for r in first..rows.min(first + PIECE) {
                 // SAFETY: the caller gives a strip inside both matrices and exclusive use of `out`'s strip.
-                let xs = unsafe { std::slice::from_raw_parts(x.add(r * x_row), n) };
+                let xs = unsafe { std::slice::from_raw_parts(strip.x.add(r * strip.row), n) };
                 for (s, v) in sums[..n].iter_mut().zip(xs) {
                     *s += v * v;
                 }
@@ -113,23 +206,24 @@ multiversion! {
         }
         let mut sums = [0f32; STRIP];
         for (s, t) in sums[..n].iter_mut().zip(&totals) {
-            *s = 1.0 / ((t / rows as f64) as f32 + eps).sqrt();
+            *s = 1.0 / ((t / rows as f64) as f32 + strip.eps).sqrt();
         }
-        for (r, w) in w[..rows].iter().enumerate() {
-            let factor = w + plus;
+        for (r, w) in w.iter().enumerate() {
+            let factor = w + strip.plus;
             // SAFETY: as above; where x and out are the same memory they are only used number by number.
             unsafe {
                 for (c, s) in sums[..n].iter().enumerate() {
-                    let v = *x.add(r * x_row + c) * s * factor;
-                    let o = out.add(r * out_row + c);
-                    *o = if add { *o + v } else { v };
+                    let v = *strip.x.add(r * strip.row + c) * s * factor;
+                    let o = strip.out.add(r * strip.row + c);
+                    *o = if strip.add { *o + v } else { v };
                 }
             }
         }
     }
 }
 
-const STRIP: usize = 2 * LINE;
+/// Tokens that are normed together.
+const STRIP: usize = 4 * LINE;
 /// Squares that are summed in f32 before they go to an f64 total: beside a residual stream's outliers (1e3 times the
 /// other numbers in Gemma) the small squares would vanish in one f32 sum, and every norm be a little too large.
 pub(super) const PIECE: usize = 16;
@@ -167,14 +261,17 @@ fn norm_groups(
     eps: f64,
     add: bool,
 ) {
+    assert_eq!(w.len(), rows);
     let strips = cols.div_ceil(STRIP);
     team::each(groups * strips, |i| {
         let (group, from) = (i / strips, (i % strips) * STRIP);
         let at = group * rows * stride + from;
-        let n = STRIP.min(cols - from);
-        // SAFETY: strips are disjoint columns of disjoint groups of rows.
-        let (x, o) = unsafe { (src.get().cast_const().add(at), dst.get().add(at)) };
-        norm_strip(x, stride, rows, n, w, plus, eps as f32, o, stride, add);
+        // SAFETY: strips are disjoint lines of disjoint groups of rows, and rows are whole lines.
+        unsafe {
+            let (x, out) = (src.get().cast_const().add(at), dst.get().add(at));
+            let strip = Strip { x, out, row: stride, plus, eps: eps as f32, add };
+            norm_strip(STRIP.min(cols - from).div_ceil(LINE), strip, w);
+        }
     });
 }
 

@@ -33,8 +33,12 @@ const TALL: usize = 16;
 const TILE: usize = 1024;
 /// Most tiles along a row that are cut and multiplied before the sums go back to memory: whole rows of a small model.
 const DEEPEST: usize = 20;
-/// The same where a number is one part, so that tiles take a third of the cache.
-const DEEPEST_ROUNDED: usize = 64;
+/// The same in bf16 arithmetic: with few tokens whole rows, so that weights come from memory in order; with many as much
+/// as stays in the L1 cache.
+const DEEPEST_FEW: usize = 64;
+const DEEPEST_MANY: usize = 8;
+/// Most tokens that are few.
+const FEW: usize = 64;
 /// Most rows that are cut at a time; the next ones come from memory meanwhile.
 const PANEL: usize = 64;
 /// Most rows of weights in one task.
@@ -234,7 +238,12 @@ pub fn rows_times(weights: Weights, rows: Range<usize>, x: &Packed, out: Output)
         let parts = weights.parts;
         // Cut ends lie between the format's blocks, where rows are cut along them.
         let block = if weights.transposed { 1 } else { (weights.block() / DEEP).max(1) };
-        let deepest = even(x.deep, if x.parts == 1 { DEEPEST_ROUNDED } else { DEEPEST }, block);
+        let most = match x.parts {
+            1 if x.tokens <= FEW => DEEPEST_FEW,
+            1 => DEEPEST_MANY,
+            _ => DEEPEST,
+        };
+        let deepest = even(x.deep, most, block);
         let tall = even(rows.len(), PANEL, 2 * TALL);
         // A line more for alignment.
         cut.resize(cut.len().max((tall / TALL * deepest * parts * TILE + 64) / 8), 0);
@@ -369,21 +378,26 @@ impl Panel {
         out: Output,
         ahead: &mut Ahead,
     ) {
-        for pair in 0..x.tokens.div_ceil(2 * TALL) {
-            for t in (0..self.rows.len().div_ceil(TALL)).step_by(2) {
-                let step = Step {
-                    w: self.place(base, W, t, 0),
-                    x: x.at(pair, self.deep.start),
-                    length: self.deep.len(),
-                    rows: (self.rows.len() - t * TALL).min(2 * TALL),
-                    wide: x.tokens > pair * 2 * TALL + TALL,
-                    add: out.add || self.deep.start > 0,
-                    y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
-                    y_row: out.row,
-                };
-                // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
-                unsafe { step.run::<W, X>(ahead) };
-            }
+        let pairs = x.tokens.div_ceil(2 * TALL);
+        let blocks = self.rows.len().div_ceil(2 * TALL);
+        for at in 0..pairs * blocks {
+            // In bf16 arithmetic a pair of tiles of weights stays in the L1 cache while the tokens pass by.
+            let (pair, t) = match W * X {
+                1 => (at % pairs, at / pairs * 2),
+                _ => (at / blocks, at % blocks * 2),
+            };
+            let step = Step {
+                w: self.place(base, W, t, 0),
+                x: x.at(pair, self.deep.start),
+                length: self.deep.len(),
+                rows: (self.rows.len() - t * TALL).min(2 * TALL),
+                wide: x.tokens > pair * 2 * TALL + TALL,
+                add: out.add || self.deep.start > 0,
+                y: out.y.get().wrapping_add(t * TALL * out.row + pair * 2 * TALL),
+                y_row: out.row,
+            };
+            // SAFETY: all tiles are there; y's rows reach to whole vectors and are this task's alone.
+            unsafe { step.run::<W, X>(ahead) };
         }
     }
 }
