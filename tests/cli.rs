@@ -189,9 +189,15 @@ fn doctor_measures_the_machine() {
     }
     assert!(speed["memory_read_gb_s"].as_f64().unwrap() > 0.0);
     let products = speed["products"].as_array().unwrap();
-    let weights = |name: &str| products.iter().filter(|p| p["weights"] == name).count();
+    let count = |weights: &str, arithmetic: &str| {
+        products.iter().filter(|p| p["weights"] == weights && p["arithmetic"] == arithmetic).count()
+    };
     // Rows of 640 are no whole blocks of Q4_K.
-    assert_eq!((weights("f32"), weights("bf16"), weights("Q5_0"), weights("Q4_K")), (4, 8, 4, 2));
+    assert_eq!(["f32", "bf16", "Q5_0", "Q4_K"].map(|w| count(w, "f32")), [4, 4, 4, 2]);
+    // Blocks are multiplied in bf16 arithmetic where the processor takes them as they are.
+    let blocks = count("Q5_0", "bf16");
+    assert!(count("bf16", "bf16") == 4 && (blocks == 0 || blocks == 4), "{blocks}");
+    assert_eq!(count("Q4_K", "bf16"), blocks / 2);
     for product in products {
         let positive = |key: &str| product[key].as_f64().is_some_and(|x| x > 0.0);
         assert!(["ms", "gflops", "gb_s", "percent"].iter().all(|k| positive(k)), "{product}");

@@ -88,7 +88,7 @@ pub fn each(count: usize, work: impl Fn(usize) + Sync) {
         // SAFETY: as said; the pointer is the leader's own.
         Some(team) if count > 1 => unsafe { (*team).lead(count, &work) },
         Some(_) => (0..count).for_each(work),
-        None => (0..count).into_par_iter().for_each(|i| work(i)),
+        None => (0..count).into_par_iter().for_each(&work),
     }
 }
 
