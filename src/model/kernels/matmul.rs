@@ -315,15 +315,64 @@ mod tests {
         assert_eq!(a.flat(), b.flat());
     }
 
+    const QUANTISED: [Format; 10] = [
+        Format::Q4_0,
+        Format::Q4_1,
+        Format::Q5_0,
+        Format::Q5_1,
+        Format::Q8_0,
+        Format::Q2K,
+        Format::Q3K,
+        Format::Q4K,
+        Format::Q5K,
+        Format::Q6K,
+    ];
+
+    /// Blocks whose bytes are so small that no scale is infinite.
+    fn blocks(format: Format, numbers: usize) -> Vec<u8> {
+        (0..format.bytes_for(numbers).unwrap()).map(|i| (i * 37 % 48) as u8).collect()
+    }
+
+    #[test]
+    fn quantised_formats_in_bf16_arithmetic_equal_rounded_numbers() {
+        let round = |v: f32| half::bf16::from_f32(v).to_f32();
+        let inp = 1280;
+        let mut tried = 0;
+        for format in QUANTISED.into_iter().filter(|f| CpuWeight::can_round(*f)) {
+            // Few and many tokens go by different slices; rows that fill no tile.
+            for (out, tokens) in [(70, 21), (35, 150)] {
+                let x = Mat::from_tokens(inp, tokens, &numbers(inp * tokens, 3));
+                let mut rounded = x.clone();
+                rounded.flat_mut().iter_mut().for_each(|v| *v = round(*v));
+                let bytes = blocks(format, out * inp);
+                let w = CpuWeight::copied(&bytes, format, out, inp).rounding();
+                let wide = format.widen_all(&bytes, out * inp).unwrap().into_iter().map(round).collect();
+                let wide = CpuWeight::floats(wide, out, inp);
+                let (mut a, mut b) = (Mat::zeros(out, tokens), Mat::zeros(out, tokens));
+                matmul(&x, &mut [Job { w: &w, y: &mut a, add: false }]);
+                with_kernel(0, false, || {
+                    matmul(&rounded, &mut [Job { w: &wide, y: &mut b, add: false }]);
+                });
+                let largest = (0..out).flat_map(|r| b.row(r)).fold(0f32, |m, x| m.max(x.abs()));
+                for r in 0..out {
+                    for (a, b) in a.row(r).iter().zip(b.row(r)) {
+                        // A number that lies between two may be rounded either way: scales are applied in another order.
+                        assert!((a - b).abs() <= 5e-4 * largest, "{}: {a} {b}", format.name());
+                    }
+                }
+                tried += 1;
+            }
+        }
+        println!("{tried} products in bf16 arithmetic");
+    }
+
     /// Rows of several blocks, on both kernels.
     #[test]
     fn quantised_formats_equal_their_widened_f32() {
         let (out, inp, tokens) = (70, 1280, 21);
         let x = Mat::from_tokens(inp, tokens, &numbers(inp * tokens, 3));
-        for format in [Format::Q4_1, Format::Q5_0, Format::Q8_0, Format::Q3K, Format::Q4K, Format::Q6K] {
-            // Bytes so small that no scale is infinite.
-            let bytes: Vec<u8> =
-                (0..format.bytes_for(out * inp).unwrap()).map(|i| (i * 37 % 48) as u8).collect();
+        for format in QUANTISED {
+            let bytes = blocks(format, out * inp);
             let w = CpuWeight::copied(&bytes, format, out, inp);
             let wide = CpuWeight::floats(format.widen_all(&bytes, out * inp).unwrap(), out, inp);
             for same_bits in [false, true] {
