@@ -24,6 +24,23 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q8_0,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q4K,
+        Self::Q5K,
+        Self::Q6K,
+    ];
+
     /// ggml's type number, as a GGUF file states it.
     pub fn from_ggml(id: u32) -> Option<Self> {
         Some(match id {
@@ -224,22 +241,6 @@ mod tests {
         BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5K, BlockQ6K, BlockQ8_0,
     };
 
-    const FORMATS: [Format; 13] = [
-        Format::F32,
-        Format::F16,
-        Format::Bf16,
-        Format::Q4_0,
-        Format::Q4_1,
-        Format::Q5_0,
-        Format::Q5_1,
-        Format::Q8_0,
-        Format::Q2K,
-        Format::Q3K,
-        Format::Q4K,
-        Format::Q5K,
-        Format::Q6K,
-    ];
-
     #[test]
     fn block_sizes_are_those_of_the_block_types() {
         assert_eq!(Format::Q4_0.block_bytes(), size_of::<BlockQ4_0>());
@@ -257,7 +258,7 @@ mod tests {
     /// Each scale of a block, made NaN and infinite, spoils the block's numbers and is found; nothing else is.
     #[test]
     fn finite_means_that_every_widened_number_is() {
-        for format in FORMATS {
+        for format in Format::ALL {
             let len = format.block_len().max(8);
             let mut words = vec![0f32; format.bytes_for(len).unwrap().div_ceil(4)];
             let bytes = &mut bytes_of_mut(&mut words)[..format.bytes_for(len).unwrap()];

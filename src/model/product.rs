@@ -129,23 +129,8 @@ mod tests {
 
     #[test]
     fn weights_of_every_format_are_about_the_same() {
-        let all = [
-            Format::F32,
-            Format::F16,
-            Format::Bf16,
-            Format::Q4_0,
-            Format::Q4_1,
-            Format::Q5_0,
-            Format::Q5_1,
-            Format::Q8_0,
-            Format::Q2K,
-            Format::Q3K,
-            Format::Q4K,
-            Format::Q5K,
-            Format::Q6K,
-        ];
         let want = weight(Format::F32, 19, 256).unwrap();
-        for format in all {
+        for format in Format::ALL {
             let w = weight(format, 19, 256).unwrap();
             assert_eq!((w.out, w.inp, w.format), (19, 256, format));
             for r in [0, 7, 18] {
