@@ -7,7 +7,12 @@ use crate::sides::{Found, Given, Side, apart};
 use crate::times::{largest, median};
 use polylens::engine::protocol::LensAnswer;
 use serde_json::{Value, json};
+use std::thread::sleep;
+use std::time::Duration;
 
+/// Between an answer and the next question: what a side still does by itself (threads that wait by spinning, memory made
+/// ready) meets neither side's time, as it meets no user's, who reads the answer first.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Layers of a round are counted on from here.
 const ROUND: usize = 1000;
 
@@ -34,11 +39,13 @@ pub fn rows(sides: &mut [Side], warm: bool, table: &mut Table) -> Result<Vec<Row
             if warm {
                 lens(&side.engine, &prefix, QUERIES[(round + 1) % QUERIES.len()])?;
             }
+            sleep(PAUSE);
             let (ms, answer) = lens(&side.engine, &prefix, query)?;
             (tokens, reused) = (answer.tokens.len(), answer.reused_tokens);
             put(&mut given.ours, round, of(&answer));
             times.ours.push(ms);
             if let Some(reference) = &mut side.reference {
+                sleep(PAUSE);
                 let (ms, answer) =
                     reference.ask(&json!({"what": "lens", "text": format!("{prefix}{query}")}))?;
                 put(&mut given.theirs, round, told(&answer)?);

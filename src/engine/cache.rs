@@ -3,6 +3,7 @@
 
 use crate::model::adapter::Adapter;
 use crate::model::decoder::{KvCache, Span};
+use crate::model::kernels::Mat;
 use crate::model::tokenizer::common_prefix;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +23,8 @@ struct Entry {
 const ENTRIES: usize = 48;
 /// Shorter matches are not worth carrying.
 const SHORTEST: usize = 4;
+/// Tokens by which the next prompt may be longer than the last and still find memory made ready.
+const LONGER: usize = 32;
 
 impl KvPool {
     /// A pool that holds at most `limit` bytes.
@@ -66,6 +69,23 @@ impl KvPool {
             bytes -= entries.remove(0).kv.bytes();
         }
         kv
+    }
+
+    /// Has memory for another prompt like this one made ready in the background, while its answer is looked at. `runs`:
+    /// caches a prompt.
+    pub fn prepare(like: &KvCache, runs: usize) {
+        let Some((matrices, rows)) = like.matrices() else { return };
+        let cols = like.tokens.len() + LONGER;
+        let missing = Mat::missing(runs * matrices, rows, cols);
+        if missing == 0 {
+            return;
+        }
+        let make = move || {
+            super::load::lower_priority();
+            Mat::make_ready(missing, rows, cols);
+        };
+        // Without a thread the memory is found when it is needed.
+        let _ = std::thread::Builder::new().name("memory".into()).spawn(make);
     }
 
     /// Forgets what belongs to an adapter that is being dropped.

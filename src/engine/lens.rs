@@ -1,5 +1,6 @@
 //! The lens of one query: every layer at the last position, for any number of runs.
 
+use super::cache::KvPool;
 use super::control::Cancel;
 use super::core::{Engine, LensPart};
 use super::protocol::*;
@@ -181,9 +182,7 @@ impl Engine {
                 Ok(())
             })
         })?;
-        for (kv, run) in kvs.into_iter().zip(&list) {
-            self.kv.keep(kv, run.adapter.as_ref());
-        }
+        let kept = kvs.into_iter().zip(&list).map(|(kv, run)| self.kv.keep(kv, run.adapter.as_ref())).last();
         let mut answers = Vec::with_capacity(list.len());
         for (run, layers) in list.iter().zip(self.read_runs(&list, &followed, top, cancel)?) {
             on(LensPart::Layers { run: run.id, layers: layers.clone() });
@@ -191,6 +190,9 @@ impl Engine {
             let first_final_top1 =
                 layers.iter().position(|l| final_top.is_some() && l.top.first().map(|t| t.id) == final_top);
             answers.push(LensRun { run: run.id, layers, first_final_top1 });
+        }
+        if let Some(kv) = kept {
+            KvPool::prepare(&kv, list.len());
         }
         Ok(LensAnswer {
             tokens: shown,

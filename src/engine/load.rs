@@ -159,8 +159,8 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The explorer's own thread must get the processor at once when a key is pressed.
-fn lower_priority() {
+/// For what works in the background: the explorer's own thread must get the processor at once when a key is pressed.
+pub(super) fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: plain system calls; on Linux a thread's niceness is its own.
     unsafe {

@@ -72,6 +72,14 @@ impl KvCache {
     pub fn bytes(&self) -> usize {
         self.layers.iter().map(|(k, v)| k.bytes() + v.bytes()).sum()
     }
+
+    /// On the CPU, how many matrices it is made of and their rows.
+    pub fn matrices(&self) -> Option<(usize, usize)> {
+        match self.layers.first()? {
+            (Act::Cpu(k), _) => Some((2 * self.layers.len(), k.rows())),
+            _ => None,
+        }
+    }
 }
 
 /// One sequence to run.

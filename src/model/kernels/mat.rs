@@ -23,8 +23,9 @@ pub struct Mat {
 
 /// Memory of dropped matrices, used again: fresh pages from the system cost more than a small product.
 static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
-/// Dropped matrices kept at most, and the lines that all of them may have together (64 MiB).
-const POOLED: usize = 24;
+/// Dropped matrices kept at most (a forgotten prompt's keys and values, two for every layer, come at once), and the lines
+/// that all of them may have together (64 MiB).
+const POOLED: usize = 256;
 const POOLED_LINES: usize = 1 << 20;
 
 /// Fresh memory, all zero: whole pages come so from the system and are not written twice.
@@ -50,30 +51,49 @@ fn whole(mut data: Vec<Line>) -> Vec<Line> {
     data
 }
 
-/// A dropped matrix's memory that fits `lines` without much waste: the smallest, of equal ones the last.
+/// Lines of a row.
+fn row_lines(cols: usize) -> usize {
+    cols.div_ceil(LINE).max(1) | 1
+}
+
+/// Lines of a matrix: slack at the end lets a tile that starts inside a row read whole vectors.
+fn lines_for(rows: usize, cols: usize) -> usize {
+    rows * row_lines(cols) + 3
+}
+
+/// Whether memory is enough for `lines` without much waste.
+fn fits(data: &[Line], lines: usize) -> bool {
+    (lines..=lines * 2).contains(&data.len())
+}
+
+/// A dropped matrix's memory that fits `lines`: the smallest, of equal ones the last.
 fn recycled(lines: usize) -> Option<Vec<Line>> {
     let mut pool = POOL.lock().ok()?;
-    let fits = pool.iter().enumerate().rev().filter(|(_, v)| (lines..=lines * 2).contains(&v.len()));
-    let at = fits.min_by_key(|(_, v)| v.len())?.0;
+    let fitting = pool.iter().enumerate().rev().filter(|(_, v)| fits(v, lines));
+    let at = fitting.min_by_key(|(_, v)| v.len())?.0;
     let mut data = pool.remove(at);
     data.truncate(lines);
     Some(data)
 }
 
+/// Keeps memory for the next matrix.
+fn keep(data: Vec<Line>) {
+    if !(16..=POOLED_LINES / 4).contains(&data.len()) {
+        return;
+    }
+    if let Ok(mut pool) = POOL.lock() {
+        let mut lines: usize = pool.iter().map(Vec::len).sum::<usize>() + data.len();
+        // What has lain longest without use makes room.
+        while pool.len() >= POOLED || lines > POOLED_LINES {
+            lines -= pool.remove(0).len();
+        }
+        pool.push(data);
+    }
+}
+
 impl Drop for Mat {
     fn drop(&mut self) {
-        let data = whole(std::mem::take(&mut self.data));
-        if !(16..=POOLED_LINES / 4).contains(&data.len()) {
-            return;
-        }
-        if let Ok(mut pool) = POOL.lock() {
-            let mut lines: usize = pool.iter().map(Vec::len).sum::<usize>() + data.len();
-            // What has lain longest without use makes room.
-            while pool.len() >= POOLED || lines > POOLED_LINES {
-                lines -= pool.remove(0).len();
-            }
-            pool.push(data);
-        }
+        keep(whole(std::mem::take(&mut self.data)));
     }
 }
 
@@ -95,11 +115,28 @@ impl Mat {
 
     /// Numbers without meaning, for a kernel that writes all of them.
     pub fn to_fill(rows: usize, cols: usize) -> Self {
-        let lines = cols.div_ceil(LINE).max(1) | 1;
-        // Slack at the end lets a tile that starts inside a row read whole vectors.
-        let needed = rows * lines + 3;
+        let needed = lines_for(rows, cols);
         let data = recycled(needed).unwrap_or_else(|| fresh(needed));
-        Self { rows, cols, stride: lines * LINE, data }
+        Self { rows, cols, stride: row_lines(cols) * LINE, data }
+    }
+
+    /// How many more matrices `[rows, cols]` are wanted for `count` of them to find memory of dropped ones.
+    pub fn missing(count: usize, rows: usize, cols: usize) -> usize {
+        let needed = lines_for(rows, cols);
+        let most = count.min(POOLED / 2).min(POOLED_LINES / 2 / needed);
+        let there = POOL.lock().map_or(most, |pool| pool.iter().filter(|v| fits(v, needed)).count());
+        most.saturating_sub(there)
+    }
+
+    /// Makes that many, pages and all: a page that the system has to find first costs as much as what is computed to
+    /// fill it, and on virtual machines several times as much.
+    pub fn make_ready(missing: usize, rows: usize, cols: usize) {
+        for _ in 0..missing {
+            let mut data = fresh(lines_for(rows, cols));
+            // One number on each page.
+            data.iter_mut().step_by(64).for_each(|line| line.0[0] = std::hint::black_box(0.0));
+            keep(data);
+        }
     }
 
     /// From token-major `[cols, rows]` numbers.
@@ -207,5 +244,20 @@ mod tests {
         assert_eq!(whole(data).len(), 40);
         let m = Mat::to_fill(3, 40);
         assert_eq!(m.clone().flat(), m.flat());
+    }
+
+    #[test]
+    fn memory_made_ready_is_found() {
+        // A size that no other test has.
+        let (rows, cols) = (9973, 48);
+        assert_eq!(Mat::missing(4, rows, cols), 4);
+        Mat::make_ready(4, rows, cols);
+        assert_eq!(Mat::missing(4, rows, cols), 0);
+        assert_eq!(Mat::missing(6, rows, cols), 2);
+        let (a, b) = (Mat::zeros(rows, cols), Mat::zeros(rows, cols - 10));
+        assert_eq!(Mat::missing(4, rows, cols), 2);
+        drop((a, b));
+        assert_eq!(Mat::missing(4, rows, cols), 0);
+        assert!(Mat::missing(usize::MAX, 1 << 20, 1 << 20) == 0, "more than is kept");
     }
 }
