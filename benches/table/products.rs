@@ -1,4 +1,5 @@
-//! Matrix products of a large model's shape, as a share of what the processor reaches on registers alone.
+//! Matrix products of a large model's shape, as a share of what the processor's vector instructions reach on registers
+//! alone.
 
 use crate::common::setting;
 use crate::show::{Goal, Row, Table};
@@ -6,7 +7,7 @@ use crate::sides::Side;
 use crate::times::median;
 use polylens::model::format::Format;
 use polylens::model::kernels::Mat;
-use polylens::model::peak::{Limit, Peaks};
+use polylens::model::peak::Peaks;
 use polylens::model::product::{Product, Shape, weight};
 use serde_json::json;
 
@@ -74,12 +75,20 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
                 theirs.push(ms / 1e3);
             }
         }
-        let (least, limit) = peaks.least(SHAPE.flops(), w.bytes().len(), w.rounds);
         let ours = median(ours);
-        if limit == Limit::Memory {
+        // The yardstick is what the vector instructions for this arithmetic reach. Tiles reach more: their share, and
+        // that of memory, are told below the table.
+        let vectors = peaks.bf16.filter(|_| w.rounds).unwrap_or(peaks.f32);
+        if w.rounds {
+            let share = |least: f64| format!("{:.0} %", 100.0 * least / ours);
+            let tiles = peaks.tiles.map_or(String::new(), |t| {
+                format!("{} of the tiles' peak, ", share(SHAPE.flops() / t.flops))
+            });
             table.note(format!(
-                "products, {}: the share is of the time that reading the weights takes",
-                kind.name
+                "products, {}: the share is of the peak of {}; {tiles}{} of what reading the weights allows",
+                kind.name,
+                vectors.name,
+                share(w.bytes().len() as f64 / peaks.read)
             ));
         }
         let theirs = (!theirs.is_empty()).then(|| SHAPE.flops() / median(theirs));
@@ -88,7 +97,7 @@ pub fn rows(sides: &mut [Side], table: &mut Table) -> Result<Vec<Row>, String> {
             dtype: kind.dtype,
             ours: show(SHAPE.flops() / ours),
             theirs: theirs.map(show),
-            ratio: Some(least / ours),
+            ratio: Some(SHAPE.flops() / vectors.flops / ours),
             goal: kind.goal,
             apart: None,
         });
