@@ -213,7 +213,7 @@ impl Engine {
         on: &mut (dyn FnMut(LensPart) + Send),
     ) -> Result<()> {
         let states = matrix(&run.states[run.shown..]);
-        let columns = Readout::new(&self.decoder).read(&states, &followed.wanted(top), cancel)?;
+        let columns = Readout::in_any_order(&self.decoder).read(&states, &followed.wanted(top), cancel)?;
         let layers =
             columns.iter().enumerate().map(|(i, c)| followed.layer(self, run.shown + i, c)).collect();
         run.shown = run.states.len();
@@ -279,7 +279,7 @@ impl Engine {
         wanted.finals = finals;
         wanted.inverse_norms = self.energy().map(|t| t.inverse_norms.as_slice());
         let states = matrix(states);
-        self.pool.install(|| Readout::new(&self.decoder).read(&states, &wanted, cancel))
+        self.pool.install(|| Readout::in_any_order(&self.decoder).read(&states, &wanted, cancel))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::model::act::{Act, device, to_device, weight_row};
 use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::mat::LINE;
+use crate::model::kernels::matmul::CpuWeight;
 use crate::model::kernels::source::Source;
 use crate::model::kernels::team;
 use crate::model::linear::{Weight, tensor_times};
@@ -74,12 +75,24 @@ thread_local! {
 /// The readout of a decoder.
 pub struct Readout<'a> {
     decoder: &'a Decoder,
+    any_order: bool,
 }
 
 impl<'a> Readout<'a> {
-    /// Of this decoder.
+    /// Of this decoder; a state's numbers are the same, to the last bit, whatever states are read beside it.
     pub fn new(decoder: &'a Decoder) -> Self {
-        Self { decoder }
+        Self { decoder, any_order: false }
+    }
+
+    /// Of this decoder, with the last bits of a state's numbers free to depend on its place among the others: faster
+    /// where the states do not fill whole vectors.
+    pub fn in_any_order(decoder: &'a Decoder) -> Self {
+        Self { decoder, any_order: true }
+    }
+
+    fn source<'x>(&self, w: &CpuWeight, x: &'x Mat) -> Source<'x> {
+        let source = Source::new(x, 0, x.cols(), w.suits_tiles(), w.rounds);
+        if self.any_order { source.in_any_order() } else { source }
     }
 
     /// Reads out states `[hidden, n]` (residual stream, before the final norm).
@@ -120,7 +133,7 @@ impl<'a> Readout<'a> {
             (Weight::Cpu(w), Act::Cpu(x)) => {
                 let mut y = Mat::zeros(w.out, x.cols());
                 let row = y.stride();
-                let source = Source::new(x, 0, x.cols(), w.suits_tiles(), w.rounds);
+                let source = self.source(w, x);
                 y.flat_mut()[..w.out * row]
                     .par_chunks_mut(ROWS * row)
                     .enumerate()
@@ -211,7 +224,7 @@ impl<'a> Readout<'a> {
         match (&self.decoder.unembedding, normed) {
             (Weight::Cpu(w), Act::Cpu(x)) => {
                 // Cutting the whole table for the processor's tiles would cost more than the product with few states.
-                let source = Source::new(x, 0, columns, w.suits_tiles(), w.rounds);
+                let source = self.source(w, x);
                 Ok(team::map(starts.len(), |i| {
                     SCRATCH.with_borrow_mut(|z| {
                         let rows = ROWS.min(vocabulary - starts[i]);

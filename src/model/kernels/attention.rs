@@ -177,7 +177,7 @@ pub(super) unsafe fn scores_of(
                 out: out[key * BLOCK + c * tiles.lanes..].as_mut_ptr(),
                 out_row: BLOCK,
                 add: false,
-                prefetch: false,
+                prefetch: std::ptr::null(),
             };
             // SAFETY: the caller's.
             unsafe { tiles.run(tiles.max_rows.min(n - key), tiles.max_cols.min(vectors - c), tile) };
@@ -207,7 +207,7 @@ pub(super) unsafe fn mix(
                 out: mixed[d * BLOCK + c * tiles.lanes..].as_mut_ptr(),
                 out_row: BLOCK,
                 add,
-                prefetch: false,
+                prefetch: std::ptr::null(),
             };
             // SAFETY: the caller's.
             unsafe { tiles.run(tiles.max_rows.min(dim - d), tiles.max_cols.min(vectors - c), tile) };

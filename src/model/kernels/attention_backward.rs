@@ -190,7 +190,7 @@ fn accumulate(tiles: &Tiles, p: &[f32], x: &[f32], sums: &mut [f32], (keys, n, d
                 out: sums[key * dim + c..].as_mut_ptr(),
                 out_row: dim,
                 add: true,
-                prefetch: false,
+                prefetch: std::ptr::null(),
             };
             // SAFETY: `keys` rows of p and sums, `n` rows of x, whole vectors within `dim`.
             unsafe { tiles.run(rows, vectors, tile) };

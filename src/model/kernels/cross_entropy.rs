@@ -192,7 +192,7 @@ impl Task<'_> {
             out: z.as_mut_ptr(),
             out_row: width,
             add: false,
-            prefetch: false,
+            prefetch: std::ptr::null(),
         };
         // SAFETY: the block has rows of `inp` numbers, rows of x and z reach to whole vectors.
         unsafe { panel_times(Tiles::of(simd()), tile, block.len() / inp, self.x.cols()) };
@@ -314,7 +314,7 @@ fn back(block: &[f32], e: &[f32], (rows, width): (usize, usize), own: &mut Mat) 
                 out: to.wrapping_add(r * stride + c),
                 out_row: stride,
                 add: false,
-                prefetch: false,
+                prefetch: std::ptr::null(),
             };
             // SAFETY: the block has `rows` rows of `inp` numbers; rows of e and of the sums reach to whole vectors.
             unsafe { tiles.run(tiles.max_rows.min(inp - r), vectors, tile) };

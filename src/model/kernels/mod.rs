@@ -15,6 +15,7 @@ pub mod elementwise;
 pub mod elementwise_backward;
 pub mod mat;
 pub mod matmul;
+pub mod rest;
 pub mod simd;
 pub mod source;
 pub mod team;

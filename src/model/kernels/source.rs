@@ -4,6 +4,7 @@
 use super::amx;
 use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
+use super::rest::Rest;
 use super::simd::simd;
 use super::tile::{Tile, Tiles};
 use crate::model::format::Format;
@@ -42,9 +43,9 @@ pub struct Output {
 /// Columns of activations `[in, tokens]` for products.
 pub enum Source<'a> {
     /// As they are, from a column on.
-    Floats { x: &'a Mat, from: usize, cols: usize },
+    Floats { x: &'a Mat, from: usize, cols: usize, rest: Option<Rest> },
     /// Rounded to bf16, two inputs in each number: `[in / 2, tokens]`.
-    Pairs { x: Mat, tiles: &'static Tiles },
+    Pairs { x: Mat, tiles: &'static Tiles, rest: Option<Rest> },
     #[cfg(target_arch = "x86_64")]
     Tiles(amx::Packed),
 }
@@ -61,10 +62,27 @@ impl<'a> Source<'a> {
         }
         match Tiles::of_pairs() {
             Some(tiles) if rounds && x.rows().is_multiple_of(2) => {
-                Self::Pairs { x: pairs(x, from, cols), tiles }
+                Self::Pairs { x: pairs(x, from, cols), tiles, rest: None }
             }
-            _ => Self::Floats { x, from, cols },
+            _ => Self::Floats { x, from, cols, rest: None },
         }
+    }
+
+    /// The same for sums whose last bits may depend on where a column lies among the others: what is left over beside
+    /// whole vectors has its own kernel where that is faster.
+    pub fn in_any_order(mut self) -> Self {
+        let left = |cols: usize| if cols <= FEW { Rest::count(cols) } else { 0 };
+        match &mut self {
+            Self::Floats { x, from, cols, rest } if left(*cols) > 0 => {
+                let end = *from + *cols;
+                *rest = Some(Rest::new(x, end - left(*cols), end, false));
+            }
+            Self::Pairs { x, rest, .. } if left(x.cols()) > 0 => {
+                *rest = Some(Rest::new(x, x.cols() - left(x.cols()), x.cols(), true));
+            }
+            _ => {}
+        }
+        self
     }
 
     /// Rows `rows` of `w x` to `out` (whose first row is `rows.start`), on the calling thread.
@@ -75,16 +93,24 @@ impl<'a> Source<'a> {
     pub unsafe fn rows_times(&self, w: &CpuWeight, rows: Range<usize>, out: Output) {
         assert!(rows.end <= w.out);
         match self {
-            Self::Floats { x, from, cols } => {
+            Self::Floats { x, from, cols, rest } => {
                 assert!(w.inp == x.rows());
                 let x = x.flat()[*from..].as_ptr();
                 // SAFETY: the caller's, and rows of x reach to whole vectors.
-                unsafe { floats_times(w, rows, (x, self.stride(), *cols), out) }
+                unsafe { floats_times(w, rows, (x, self.stride(), *cols), rest.as_ref(), out) }
             }
-            Self::Pairs { x, tiles } => {
+            Self::Pairs { x, tiles, rest } => {
                 assert!(w.inp == 2 * x.rows() && w.format == Format::Bf16);
-                // SAFETY: as above.
-                unsafe { pairs_times(tiles, w, rows, x, out) }
+                // What is copied is used while it is in the cache.
+                for first in rows.clone().step_by(ROWS) {
+                    let y = SendPtr(out.y.get().wrapping_add((first - rows.start) * out.row));
+                    let piece = first..rows.end.min(first + ROWS);
+                    // Other threads take the rows that follow these.
+                    let others = (rayon::current_num_threads() - 1) * rows.len();
+                    let next = piece.end + if piece.end == rows.end { others } else { 0 };
+                    // SAFETY: as above.
+                    unsafe { pairs_times(tiles, (w, next), piece, x, rest.as_ref(), Output { y, ..out }) }
+                }
             }
             #[cfg(target_arch = "x86_64")]
             Self::Tiles(packed) => amx::rows_times(amx::Weights::filed(w, false), rows, packed, out),
@@ -131,18 +157,36 @@ fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
     out
 }
 
+/// Row `next` and as many more as there are in `rows` are fetched from memory meanwhile.
+///
 /// # Safety
 /// As for [`Source::rows_times`].
-unsafe fn pairs_times(tiles: &Tiles, w: &CpuWeight, rows: Range<usize>, x: &Mat, out: Output) {
+unsafe fn pairs_times(
+    tiles: &Tiles,
+    (w, next): (&CpuWeight, usize),
+    rows: Range<usize>,
+    x: &Mat,
+    rest: Option<&Rest>,
+    out: Output,
+) {
     let k = w.inp / 2;
+    let whole = x.cols() - rest.map_or(0, Rest::columns);
     SCRATCH.with_borrow_mut(|scratch| {
-        // Pairs of the file's own bytes, copied so that they are aligned and the next rows come from memory meanwhile.
+        // Pairs of the file's own bytes, copied so that they are aligned.
         scratch.resize(scratch.len().max(rows.len() * k), 0.0);
         let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
         for (to, b) in scratch.iter_mut().zip(bytes.chunks_exact(4)) {
             *to = f32::from_bits(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         }
-        for tokens in (0..x.cols()).step_by(TOKENS) {
+        for first in (0..if rest.is_some() { rows.len() } else { 0 }).step_by(WIDENED) {
+            let count = WIDENED.min(rows.len() - first);
+            let at = Panel { w: scratch[first * k..].as_ptr(), w_row: k, rows: count, from: 0, depth: k };
+            let out = Output { y: SendPtr(out.y.get().wrapping_add(first * out.row)), ..out };
+            // SAFETY: as in `floats_times`.
+            unsafe { rest_times(rest, at, whole, out, out.add) };
+        }
+        let ahead = w.bytes().as_ptr().wrapping_add(next * w.inp * 2).cast::<f32>();
+        for tokens in (0..whole).step_by(TOKENS) {
             let tile = Tile {
                 k,
                 w: scratch.as_ptr(),
@@ -153,10 +197,10 @@ unsafe fn pairs_times(tiles: &Tiles, w: &CpuWeight, rows: Range<usize>, x: &Mat,
                 out: out.y.get().wrapping_add(tokens),
                 out_row: out.row,
                 add: out.add,
-                prefetch: false,
+                prefetch: if tokens == 0 { ahead } else { std::ptr::null() },
             };
             // SAFETY: as in `floats_times`.
-            unsafe { panel_times(tiles, tile, rows.len(), TOKENS.min(x.cols() - tokens)) };
+            unsafe { panel_times(tiles, tile, rows.len(), TOKENS.min(whole - tokens)) };
         }
     });
 }
@@ -167,18 +211,22 @@ unsafe fn floats_times(
     w: &CpuWeight,
     rows: Range<usize>,
     (x, x_row, cols): (*const f32, usize, usize),
+    rest: Option<&Rest>,
     out: Output,
 ) {
+    let whole = cols - rest.map_or(0, Rest::columns);
     let direct = w.format == Format::F32;
     // What is widened is used while it is in the L1 cache, or with many tokens in the L2 cache.
     let (tall, most) = match (direct, cols <= FEW) {
+        (true, _) if rest.is_some() => (WIDENED, w.inp.max(1)),
         (true, _) => (rows.len().max(1), w.inp.max(1)),
         (_, true) => (WIDENED, WIDE),
         _ => (ROWS, WIDE),
     };
     SCRATCH.with_borrow_mut(|scratch| {
-        for tokens in (0..cols).step_by(TOKENS) {
-            let width = TOKENS.min(cols - tokens);
+        // Once, where there are no whole vectors.
+        for tokens in (0..whole.max(1)).step_by(TOKENS) {
+            let width = TOKENS.min(whole - tokens);
             let pieces = rows.clone().step_by(tall);
             for (first, wide) in pieces.flat_map(|r| (0..w.inp).step_by(most).map(move |k| (r, k))) {
                 let (count, depth) = (tall.min(rows.end - first), most.min(w.inp - wide));
@@ -201,14 +249,42 @@ unsafe fn floats_times(
                     out: out.y.get().wrapping_add((first - rows.start) * out.row + tokens),
                     out_row: out.row,
                     add: out.add || wide > 0,
-                    prefetch: direct && width <= FEW,
+                    // The rows that follow.
+                    prefetch: match direct && width <= FEW {
+                        true => panel.wrapping_add(Tiles::of(simd()).max_rows * w_row),
+                        false => std::ptr::null(),
+                    },
                 };
                 // SAFETY: the panel holds `count` rows of `depth` numbers `w_row` apart; rows of x and y reach at
                 // least to `tokens + width` rounded up to whole vectors, and y's belong to the caller alone.
                 unsafe { panel_times(Tiles::of(simd()), tile, count, width) };
+                let at = Panel { w: panel, w_row, rows: count, from: wide, depth };
+                // SAFETY: as above; there is a rest with few tokens alone, so that this is the only pass.
+                unsafe { rest_times(rest, at, whole, Output { y: SendPtr(tile.out), ..out }, tile.add) };
             }
         }
     });
+}
+
+/// Rows of weights, from a place in their depth on.
+struct Panel {
+    w: *const f32,
+    w_row: usize,
+    rows: usize,
+    from: usize,
+    depth: usize,
+}
+
+/// The columns that are left over, behind `whole` others.
+///
+/// # Safety
+/// As for [`Rest::times`].
+unsafe fn rest_times(rest: Option<&Rest>, at: Panel, whole: usize, out: Output, add: bool) {
+    let to = (out.y.get().wrapping_add(whole), out.row);
+    if let Some(rest) = rest {
+        // SAFETY: the caller's.
+        unsafe { rest.times((at.w, at.w_row), at.rows, (at.from, at.depth), to, add) }
+    }
 }
 
 /// A panel of weights times a slice of tokens, in tiles.
@@ -223,7 +299,11 @@ pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, width:
             x: whole.x.wrapping_add(k * whole.x_k + c),
             out: whole.out.wrapping_add(r * whole.out_row + c),
             add: whole.add || k > 0,
-            prefetch: whole.prefetch && c == 0,
+            // Every tile of the first columns its part.
+            prefetch: match c {
+                0 if !whole.prefetch.is_null() => whole.prefetch.wrapping_add(k * rows + r * depth),
+                _ => std::ptr::null(),
+            },
             ..whole
         };
         // SAFETY: the caller's.
@@ -280,10 +360,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn columns_left_over_are_summed_as_in_whole_vectors() {
+        let (out, inp) = (75, 1280);
+        let floats = CpuWeight::floats(numbers(out * inp, 1), out, inp);
+        let odd = CpuWeight::floats(numbers(out * 333, 1), out, 333);
+        let bytes: Vec<u8> =
+            (0..Format::Q8_0.bytes_for(out * inp).unwrap()).map(|i| (i * 37 % 48) as u8).collect();
+        let filed = CpuWeight::copied(&bytes, Format::Q8_0, out, inp);
+        for (w, n) in [&floats, &odd, &filed].into_iter().flat_map(|w| [1, 3, 4, 19, 36, 81].map(|n| (w, n)))
+        {
+            let x = matrix(w.inp, n + LINE, 2);
+            let width = n.next_multiple_of(LINE);
+            let [want, got] = [false, true].map(|any_order| {
+                let source = Source::Floats { x: &x, from: LINE, cols: n, rest: None };
+                let source = if any_order { source.in_any_order() } else { source };
+                let mut y = vec![1f32; out * width];
+                source.block(w, 0..out, &mut y, width);
+                y
+            });
+            for (r, (want, got)) in want.chunks_exact(width).zip(got.chunks_exact(width)).enumerate() {
+                let size = w.row(r).iter().fold(1f32, |m, v| m.max(v.abs()));
+                for (c, (a, b)) in want[..n].iter().zip(&got[..n]).enumerate() {
+                    assert!((a - b).abs() < 2e-5 * size, "{} columns, {r},{c}: {a} {b}", n);
+                }
+            }
+        }
+    }
+
     /// On tiles and, where the processor multiplies pairs, on those.
     #[test]
     fn bf16_arithmetic_is_exact_arithmetic_on_rounded_numbers() {
-        for (out, inp, n) in [(1, 2, 1), (70, 640, 37), (33, 4096, 5)] {
+        for (out, inp, n) in [(1, 2, 1), (70, 640, 37), (33, 4096, 5), (41, 650, 19), (7, 30, 2)] {
             let halves: Vec<u8> =
                 numbers(out * inp, 4).iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect();
             let w = CpuWeight::copied(&halves, Format::Bf16, out, inp);
@@ -295,7 +403,8 @@ mod tests {
             let rounding = w.clone().rounding();
             let mut sources = vec![Source::new(&x, 0, n, false, true)];
             if let Some(tiles) = Tiles::of_pairs() {
-                sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles });
+                sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None });
+                sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None }.in_any_order());
             }
             // A processor without bf16 arithmetic takes the numbers as they are.
             sources.retain(|s| !matches!(s, Source::Floats { .. }));

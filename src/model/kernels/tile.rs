@@ -17,8 +17,8 @@ pub struct Tile {
     pub out_row: usize,
     /// Add to what is in `out` instead of overwriting it.
     pub add: bool,
-    /// Fetch what follows these rows of weights in memory, for products that are bound by it: rows without gaps.
-    pub prefetch: bool,
+    /// What to fetch from memory meanwhile: from here on as many numbers as the tile has weights; null for nothing.
+    pub prefetch: *const f32,
 }
 
 type TileFn = unsafe fn(Tile);
@@ -66,7 +66,7 @@ impl Tiles {
     pub unsafe fn run(&self, rows: usize, cols: usize, tile: Tile) {
         debug_assert!(rows >= 1 && rows <= self.max_rows && cols >= 1 && cols <= self.max_cols);
         // SAFETY: the caller's.
-        unsafe { (self.table[rows - 1][cols - 1 + 3 * usize::from(tile.prefetch)])(tile) }
+        unsafe { (self.table[rows - 1][cols - 1 + 3 * usize::from(!tile.prefetch.is_null())])(tile) }
     }
 
     /// Splits `n` columns into tiles as even as may be: (first column, vectors).
@@ -95,7 +95,7 @@ macro_rules! tiles {
                 }
                 let (mut x, mut w) = (t.x, t.w);
                 // In the order of memory, so that the processor's own fetching joins in.
-                let mut next = t.w.wrapping_add(R * t.w_row);
+                let mut next = t.prefetch;
                 for k in 0..t.k {
                     if P && k % LINE == 0 {
                         for r in 0..R {
@@ -158,7 +158,7 @@ tiles!(AVX512, avx512, #[target_feature(enable = "avx512f")] __m512, 16, rows: 8
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn dot_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+pub(super) fn dot_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
     // SAFETY: vectors of the same size, of any bits.
     unsafe {
         _mm512_dpbf16_ps(
@@ -242,7 +242,7 @@ mod tests {
             out: out.as_mut_ptr(),
             out_row: n,
             add,
-            prefetch: rows.is_multiple_of(2),
+            prefetch: if rows.is_multiple_of(2) { w.as_ptr() } else { std::ptr::null() },
         };
         // SAFETY: all slices have the sizes the tile names.
         unsafe { tiles.run(rows, cols, tile) };

@@ -87,7 +87,7 @@ fn columns_times(
                         out: y.get().wrapping_add(r * y_row + tokens + c),
                         out_row: y_row,
                         add: add || deep > 0,
-                        prefetch: false,
+                        prefetch: std::ptr::null(),
                     };
                     // SAFETY: rows of x and y reach to whole vectors; y's rows belong to this task alone; the scratch
                     // holds `depth` rows of the task's columns.
@@ -127,7 +127,7 @@ pub fn outer(a: &Mat, b: &Mat, out: &mut [f32], add: bool) {
                 out: sums[c..].as_mut_ptr(),
                 out_row: width,
                 add: false,
-                prefetch: false,
+                prefetch: std::ptr::null(),
             };
             // SAFETY: `there` rows of `tokens` numbers, `turned` and `sums` have rows of whole vectors.
             unsafe { tiles.run(there, vectors, tile) };
