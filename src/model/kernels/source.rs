@@ -380,9 +380,10 @@ mod tests {
                 y
             });
             for (r, (want, got)) in want.chunks_exact(width).zip(got.chunks_exact(width)).enumerate() {
-                let size = w.row(r).iter().fold(1f32, |m, v| m.max(v.abs()));
+                // What the sums' terms come to: another order of adding changes last bits of that size.
+                let size = w.row(r).iter().map(|v| v.abs()).sum::<f32>();
                 for (c, (a, b)) in want[..n].iter().zip(&got[..n]).enumerate() {
-                    assert!((a - b).abs() < 2e-5 * size, "{} columns, {r},{c}: {a} {b}", n);
+                    assert!((a - b).abs() < 1e-6 * size, "{n} columns, {r},{c}: {a} {b}");
                 }
             }
         }
