@@ -91,7 +91,7 @@ impl<'a> Readout<'a> {
     }
 
     fn source<'x>(&self, w: &CpuWeight, x: &'x Mat) -> Source<'x> {
-        let source = Source::new(x, 0, x.cols(), w.suits_tiles(), w.rounds);
+        let source = Source::new(x, (0, x.cols()), (w, w.out), w.suits_tiles(), w.rounds);
         if self.any_order { source.in_any_order() } else { source }
     }
 

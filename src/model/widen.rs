@@ -77,9 +77,19 @@ multiversion! {
     }
 }
 
+/// Scale, 32 fifth bits, and 32 numbers of 4 bits; 16 is the zero.
+pub fn q5_0(bytes: &[u8], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if simd() == Simd::Avx512 {
+        let ((blocks, _), (outs, _)) = (bytes.as_chunks::<22>(), out.as_chunks_mut::<32>());
+        // SAFETY: `simd` returns only what this processor was found to have.
+        return unsafe { q5_0_wide(blocks, outs) };
+    }
+    q5_0_plain(bytes, out);
+}
+
 multiversion! {
-    /// Scale, 32 fifth bits, and 32 numbers of 4 bits; 16 is the zero.
-    pub fn q5_0(bytes: &[u8], out: &mut [f32]) {
+    fn q5_0_plain(bytes: &[u8], out: &mut [f32]) {
         for (b, out) in bytes.chunks_exact(22).zip(out.chunks_exact_mut(32)) {
             let d = half_at(b, 0);
             let fifth = u32::from_le_bytes([b[2], b[3], b[4], b[5]]);
@@ -88,6 +98,29 @@ multiversion! {
                 let (first, second) = ((fifth >> j) & 1, (fifth >> (j + 16)) & 1);
                 *l = ((u32::from(q & 15) | first << 4) as i32 - 16) as f32 * d;
                 *h = ((u32::from(q >> 4) | second << 4) as i32 - 16) as f32 * d;
+            }
+        }
+    }
+}
+
+/// [`q5_0`] with the fifth bits as masks, which a loop over numbers shifts out one by one.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn q5_0_wide(blocks: &[[u8; 22]], outs: &mut [[f32; 32]]) {
+    use std::arch::x86_64::*;
+    let sixteen = _mm512_set1_epi32(16);
+    for (b, out) in blocks.iter().zip(outs) {
+        let d = _mm512_set1_ps(half_at(b, 0));
+        // SAFETY: the block's last sixteen bytes, and sixteen of the 32 numbers each time.
+        unsafe {
+            let both = _mm512_cvtepu8_epi32(_mm_loadu_si128(b.as_ptr().add(6).cast()));
+            let fours = [_mm512_and_si512(both, _mm512_set1_epi32(15)), _mm512_srli_epi32::<4>(both)];
+            for (half, four) in fours.into_iter().enumerate() {
+                // 16 is the zero: whose fifth bit is not set lies below it.
+                let fifth = !u16::from_le_bytes([b[2 + 2 * half], b[3 + 2 * half]]);
+                let q = _mm512_mask_sub_epi32(four, fifth, four, sixteen);
+                let to = out.as_mut_ptr().add(16 * half);
+                _mm512_storeu_ps(to, _mm512_mul_ps(_mm512_cvtepi32_ps(q), d));
             }
         }
     }
@@ -224,6 +257,7 @@ mod tests {
         check::<BlockQ4_0>("Q4_0", 32, &[0], q4_0);
         check::<BlockQ4_1>("Q4_1", 32, &[0, 2], q4_1);
         check::<BlockQ5_0>("Q5_0", 32, &[0], q5_0);
+        check::<BlockQ5_0>("Q5_0", 32, &[0], q5_0_plain);
         check::<BlockQ4K>("Q4_K", 256, &[0, 2], q4_k);
         check::<BlockQ5K>("Q5_K", 256, &[0, 2], q5_k);
         check::<BlockQ6K>("Q6_K", 256, &[208], q6_k);

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+#[cfg(target_arch = "x86_64")]
+use super::inner::{Ahead, Rows};
 use super::mat::{LINE, Mat, SendPtr};
 use super::source::{Output, Source};
 use super::team;
@@ -10,7 +12,7 @@ use crate::model::format::{Format, bytes_of};
 use memmap2::Mmap;
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where the bytes of a weight are.
 #[derive(Clone)]
@@ -33,9 +35,14 @@ pub struct CpuWeight {
     bytes: Bytes,
     /// Rows of a head that is stored with its halves interleaved; 0 where rows lie in order.
     interleaved: usize,
+    size: Arc<OnceLock<f32>>,
 }
 
 impl CpuWeight {
+    fn new(format: Format, out: usize, inp: usize, bytes: Bytes) -> Self {
+        Self { format, out, inp, rounds: false, bytes, interleaved: 0, size: Arc::default() }
+    }
+
     /// Weights that are read from a file's map.
     ///
     /// # Errors
@@ -59,7 +66,7 @@ impl CpuWeight {
             // Widened formats need alignment that a careless writer may not have kept.
             return Ok(Self::copied(&map[range], format, out, inp));
         }
-        Ok(Self { format, out, inp, rounds: false, interleaved: 0, bytes: Bytes::Mapped(map, range) })
+        Ok(Self::new(format, out, inp, Bytes::Mapped(map, range)))
     }
 
     /// Weights copied from bytes.
@@ -68,27 +75,13 @@ impl CpuWeight {
         // SAFETY: u64 is plain data and the vector is at least as long as `raw`.
         let dst = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), raw.len()) };
         dst.copy_from_slice(raw);
-        Self {
-            format,
-            out,
-            inp,
-            rounds: false,
-            interleaved: 0,
-            bytes: Bytes::Words(Arc::new(words), raw.len()),
-        }
+        Self::new(format, out, inp, Bytes::Words(Arc::new(words), raw.len()))
     }
 
     /// Weights from f32 numbers.
     pub fn floats(xs: Vec<f32>, out: usize, inp: usize) -> Self {
         assert_eq!(xs.len(), out * inp);
-        Self {
-            format: Format::F32,
-            out,
-            inp,
-            rounds: false,
-            interleaved: 0,
-            bytes: Bytes::Floats(Arc::new(xs)),
-        }
+        Self::new(Format::F32, out, inp, Bytes::Floats(Arc::new(xs)))
     }
 
     /// Whether weights of a format can be multiplied in bf16 arithmetic on this processor as they are: bf16 ones, and
@@ -158,11 +151,42 @@ impl CpuWeight {
         self.format.widen(&self.bytes()[start..start + out.len() / len * size], out);
     }
 
+    /// The weights' root mean square, of some rows all over them; 1 where those are zero or no numbers.
+    pub fn size(&self) -> f32 {
+        const SAMPLE: usize = 32;
+        *self.size.get_or_init(|| {
+            let rows = (0..self.out).step_by(self.out.div_ceil(SAMPLE).max(1));
+            let count = rows.len() * self.inp;
+            let sum: f64 = rows.map(|r| self.row(r).iter().map(|x| f64::from(*x).powi(2)).sum::<f64>()).sum();
+            let size = (sum / count as f64).sqrt() as f32;
+            if size.is_normal() { size } else { 1.0 }
+        })
+    }
+
     /// Row `r` as f32, `[in]`.
     pub fn row(&self, r: usize) -> Vec<f32> {
         let mut out = vec![0.0; self.inp];
         self.widen_row(r, 0, &mut out);
         out
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Rows for CpuWeight {
+    fn fill(&self, rows: Range<usize>, deep: Range<usize>, panel: &mut [f32], pitch: usize) {
+        for (r, panel) in rows.zip(panel.chunks_mut(pitch)) {
+            self.widen_row(r, deep.start, &mut panel[..deep.len()]);
+        }
+    }
+
+    fn ahead(&self, rows: Range<usize>, deep: Range<usize>) -> Ahead {
+        let rows = rows.start..self.out.min(rows.end);
+        if self.interleaved > 0 || rows.is_empty() {
+            return Ahead::default();
+        }
+        let at = |k: usize| k / self.format.block_len() * self.format.block_bytes();
+        let first = self.stored_row(rows.start)[at(deep.start)..].as_ptr();
+        Ahead::new(first, at(deep.end) - at(deep.start), self.row_bytes(), rows.len())
     }
 }
 
@@ -218,8 +242,9 @@ pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usiz
     assert!(cols.start.is_multiple_of(LINE));
     let rounds = jobs.iter().all(|j| j.w.rounds);
     let tiles = TILES.get() || jobs.iter().all(|j| j.w.suits_tiles());
-    let source = Source::new(x, x_from, cols.len(), tiles, rounds);
+    let Some(first) = jobs.first() else { return };
     let (threads, total) = (rayon::current_num_threads(), jobs.iter().map(|j| j.w.out).sum::<usize>());
+    let source = Source::new(x, (x_from, cols.len()), (first.w, total), tiles, rounds);
     let rows = match &source {
         #[cfg(target_arch = "x86_64")]
         Source::Tiles(_) => amx::task_rows(total, threads),

@@ -4,7 +4,8 @@
 //! tile serves everything: a product with weights `[out, in]` broadcasts weights (rows as they lie in the
 //! file, widened a panel at a time) against vectors of tokens and stores its tile where it belongs, with no
 //! packing and no transposing; scores and attention outputs are the same tile with other strides; norms and
-//! softmax run along vectors of tokens.
+//! softmax run along vectors of tokens. On AVX-512 large f32 products lay their tokens out along the depth first
+//! (`inner`), and on AMX the tiles do (`amx`).
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
@@ -13,6 +14,8 @@ pub mod attention_backward;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod elementwise_backward;
+#[cfg(target_arch = "x86_64")]
+pub mod inner;
 pub mod mat;
 pub mod matmul;
 pub mod rest;
@@ -41,6 +44,10 @@ pub fn name() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     if amx::available() {
         return "AVX-512 and AMX tiles";
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(kernels) = inner::Kernels::chosen() {
+        return if kernels.trades() { "AVX-512, traded products" } else { "AVX-512, inner products" };
     }
     simd::simd().name()
 }

@@ -2,14 +2,16 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+#[cfg(target_arch = "x86_64")]
+use super::inner::{Inner, Kernels};
 use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
 use super::rest::Rest;
 use super::simd::simd;
+use super::team;
 use super::tile::{Tile, Tiles};
-use crate::model::format::Format;
-use half::bf16;
-use rayon::prelude::*;
+use crate::model::format::{Format, bytes_of_mut};
+use crate::multiversion;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -23,6 +25,8 @@ const FEW: usize = 6 * LINE;
 /// Rows that are widened together, for few tokens and for many.
 const WIDENED: usize = 8;
 const ROWS: usize = 64;
+/// Rows of bf16 pairs in one task.
+const PAIRED: usize = 16;
 /// Most tokens in one pass, so that their slice stays in the L2 cache.
 const TOKENS: usize = 768;
 
@@ -43,18 +47,26 @@ pub struct Output {
 /// Columns of activations `[in, tokens]` for products.
 pub enum Source<'a> {
     /// As they are, from a column on.
-    Floats { x: &'a Mat, from: usize, cols: usize, rest: Option<Rest> },
-    /// Rounded to bf16, two inputs in each number: `[in / 2, tokens]`.
+    Floats { x: &'a Mat, from: usize, cols: usize },
+    /// Rounded to bf16, two inputs in each number: `[in / 2, tokens]`; the last columns once more by themselves.
     Pairs { x: Mat, tiles: &'static Tiles, rest: Option<Rest> },
+    #[cfg(target_arch = "x86_64")]
+    Inner(Inner),
     #[cfg(target_arch = "x86_64")]
     Tiles(amx::Packed),
 }
 
 impl<'a> Source<'a> {
     /// `cols` columns of `x` from column `from` (a multiple of [`LINE`]), for the processor's own tiles where it has them
-    /// and `tiles` asks for them, for its bf16 arithmetic where it has any and `rounds` asks for it. On the current
-    /// rayon pool.
-    pub fn new(x: &'a Mat, from: usize, cols: usize, tiles: bool, rounds: bool) -> Self {
+    /// and `tiles` asks for them, for its bf16 arithmetic where it has any and `rounds` asks for it, for inner products
+    /// where those are fast for weights like `w`, of which there are `rows` rows. On the current rayon pool.
+    pub fn new(
+        x: &'a Mat,
+        (from, cols): (usize, usize),
+        (w, rows): (&CpuWeight, usize),
+        tiles: bool,
+        rounds: bool,
+    ) -> Self {
         assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
         #[cfg(target_arch = "x86_64")]
         if amx::available() && (tiles || rounds) {
@@ -64,23 +76,26 @@ impl<'a> Source<'a> {
             Some(tiles) if rounds && x.rows().is_multiple_of(2) => {
                 Self::Pairs { x: pairs(x, from, cols), tiles, rest: None }
             }
-            _ => Self::Floats { x, from, cols, rest: None },
+            _ => Self::floats(x, (from, cols), (w, rows)),
         }
     }
 
-    /// The same for sums whose last bits may depend on where a column lies among the others: what is left over beside
-    /// whole vectors has its own kernel where that is faster.
+    /// Exact f32 products on vectors.
+    fn floats(x: &'a Mat, (from, cols): (usize, usize), (w, rows): (&CpuWeight, usize)) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernels) = Kernels::chosen().filter(|_| Kernels::suits(rows, x.rows())) {
+            return Self::Inner(Inner::new(kernels, x, from, cols, w.size()));
+        }
+        let _ = (w, rows);
+        Self::Floats { x, from, cols }
+    }
+
+    /// The same for sums whose last bits may depend on where a column lies among the others: pairs that are left over
+    /// beside whole vectors have their own kernel where that is faster.
     pub fn in_any_order(mut self) -> Self {
-        let left = |cols: usize| if cols <= FEW { Rest::count(cols) } else { 0 };
-        match &mut self {
-            Self::Floats { x, from, cols, rest } if left(*cols) > 0 => {
-                let end = *from + *cols;
-                *rest = Some(Rest::new(x, end - left(*cols), end, false));
-            }
-            Self::Pairs { x, rest, .. } if left(x.cols()) > 0 => {
-                *rest = Some(Rest::new(x, x.cols() - left(x.cols()), x.cols(), true));
-            }
-            _ => {}
+        if let Self::Pairs { x, rest, .. } = &mut self {
+            let left = if x.cols() <= FEW { Rest::count(x.cols()) } else { 0 };
+            *rest = (left > 0).then(|| Rest::new(x, x.cols() - left, x.cols()));
         }
         self
     }
@@ -93,11 +108,11 @@ impl<'a> Source<'a> {
     pub unsafe fn rows_times(&self, w: &CpuWeight, rows: Range<usize>, out: Output) {
         assert!(rows.end <= w.out);
         match self {
-            Self::Floats { x, from, cols, rest } => {
+            Self::Floats { x, from, cols } => {
                 assert!(w.inp == x.rows());
-                let x = x.flat()[*from..].as_ptr();
+                let start = x.flat()[*from..].as_ptr();
                 // SAFETY: the caller's, and rows of x reach to whole vectors.
-                unsafe { floats_times(w, rows, (x, self.stride(), *cols), rest.as_ref(), out) }
+                unsafe { floats_times(w, rows, (start, x.stride(), *cols), out) }
             }
             Self::Pairs { x, tiles, rest } => {
                 assert!(w.inp == 2 * x.rows() && w.format == Format::Bf16);
@@ -113,16 +128,10 @@ impl<'a> Source<'a> {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Tiles(packed) => amx::rows_times(amx::Weights::filed(w, false), rows, packed, out),
-        }
-    }
-
-    fn stride(&self) -> usize {
-        match self {
-            Self::Floats { x, .. } => x.stride(),
-            Self::Pairs { x, .. } => x.stride(),
+            // SAFETY: the caller's.
+            Self::Inner(inner) => unsafe { inner.rows_times(w, rows, out) },
             #[cfg(target_arch = "x86_64")]
-            Self::Tiles(_) => 0,
+            Self::Tiles(packed) => amx::rows_times(amx::Weights::filed(w, false), rows, packed, out),
         }
     }
 
@@ -131,6 +140,8 @@ impl<'a> Source<'a> {
         let cols = match self {
             Self::Floats { cols, .. } => *cols,
             Self::Pairs { x, .. } => x.cols(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Inner(inner) => inner.tokens(),
             #[cfg(target_arch = "x86_64")]
             Self::Tiles(packed) => packed.tokens,
         };
@@ -143,18 +154,34 @@ impl<'a> Source<'a> {
 /// Neighbouring inputs, rounded to bf16, side by side.
 fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
     let mut out = Mat::to_fill(x.rows() / 2, cols);
-    let stride = out.stride();
-    let rows = x.rows() / 2;
-    out.flat_mut()[..rows * stride].par_chunks_mut(stride).enumerate().with_min_len(16).for_each(
-        |(r, to)| {
-            let row = |r: usize| &x.flat()[r * x.stride() + from..][..cols];
-            for ((to, a), b) in to.iter_mut().zip(row(2 * r)).zip(row(2 * r + 1)) {
-                let half = |x: &f32| u32::from(bf16::from_f32(*x).to_bits());
-                *to = f32::from_bits(half(a) | half(b) << 16);
-            }
-        },
-    );
+    let (rows, stride) = (out.rows(), out.stride());
+    let to = SendPtr(out.flat_mut().as_mut_ptr());
+    let row = |r: usize| &x.flat()[r * x.stride() + from..][..cols];
+    team::each(rows.div_ceil(PAIRED), |i| {
+        for r in i * PAIRED..rows.min((i + 1) * PAIRED) {
+            // SAFETY: row r of the result, which is this task's.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.get().add(r * stride), cols) };
+            pair_row(row(2 * r), row(2 * r + 1), to);
+        }
+    });
     out
+}
+
+multiversion! {
+    /// Two rows' numbers, rounded to the nearest bf16 (of two, the even one), as the halves of one number.
+    fn pair_row(a: &[f32], b: &[f32], to: &mut [f32]) {
+        for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+            *to = f32::from_bits(rounded(*a) >> 16 | rounded(*b) & 0xFFFF_0000);
+        }
+    }
+}
+
+/// A number's bits, of which the upper half is its bf16. Without a branch, so that loops around it become vectors.
+#[inline(always)]
+fn rounded(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+    if x.is_nan() { bits | 0x0040_0000 } else { nearest }
 }
 
 /// Row `next` and as many more as there are in `rows` are fetched from memory meanwhile.
@@ -175,15 +202,14 @@ unsafe fn pairs_times(
         // Pairs of the file's own bytes, copied so that they are aligned.
         scratch.resize(scratch.len().max(rows.len() * k), 0.0);
         let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
-        for (to, b) in scratch.iter_mut().zip(bytes.chunks_exact(4)) {
-            *to = f32::from_bits(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        }
-        for first in (0..if rest.is_some() { rows.len() } else { 0 }).step_by(WIDENED) {
-            let count = WIDENED.min(rows.len() - first);
-            let at = Panel { w: scratch[first * k..].as_ptr(), w_row: k, rows: count, from: 0, depth: k };
-            let out = Output { y: SendPtr(out.y.get().wrapping_add(first * out.row)), ..out };
-            // SAFETY: as in `floats_times`.
-            unsafe { rest_times(rest, at, whole, out, out.add) };
+        bytes_of_mut(scratch)[..bytes.len()].copy_from_slice(bytes);
+        if let Some(rest) = rest {
+            for first in (0..rows.len()).step_by(WIDENED) {
+                let to = out.y.get().wrapping_add(first * out.row + whole);
+                let count = WIDENED.min(rows.len() - first);
+                // SAFETY: these rows are in the scratch; the caller's.
+                unsafe { rest.times(&scratch[first * k..], count, (to, out.row), out.add) };
+            }
         }
         let ahead = w.bytes().as_ptr().wrapping_add(next * w.inp * 2).cast::<f32>();
         for tokens in (0..whole).step_by(TOKENS) {
@@ -211,22 +237,18 @@ unsafe fn floats_times(
     w: &CpuWeight,
     rows: Range<usize>,
     (x, x_row, cols): (*const f32, usize, usize),
-    rest: Option<&Rest>,
     out: Output,
 ) {
-    let whole = cols - rest.map_or(0, Rest::columns);
     let direct = w.format == Format::F32;
     // What is widened is used while it is in the L1 cache, or with many tokens in the L2 cache.
     let (tall, most) = match (direct, cols <= FEW) {
-        (true, _) if rest.is_some() => (WIDENED, w.inp.max(1)),
         (true, _) => (rows.len().max(1), w.inp.max(1)),
         (_, true) => (WIDENED, WIDE),
         _ => (ROWS, WIDE),
     };
     SCRATCH.with_borrow_mut(|scratch| {
-        // Once, where there are no whole vectors.
-        for tokens in (0..whole.max(1)).step_by(TOKENS) {
-            let width = TOKENS.min(whole - tokens);
+        for tokens in (0..cols).step_by(TOKENS) {
+            let width = TOKENS.min(cols - tokens);
             let pieces = rows.clone().step_by(tall);
             for (first, wide) in pieces.flat_map(|r| (0..w.inp).step_by(most).map(move |k| (r, k))) {
                 let (count, depth) = (tall.min(rows.end - first), most.min(w.inp - wide));
@@ -258,33 +280,9 @@ unsafe fn floats_times(
                 // SAFETY: the panel holds `count` rows of `depth` numbers `w_row` apart; rows of x and y reach at
                 // least to `tokens + width` rounded up to whole vectors, and y's belong to the caller alone.
                 unsafe { panel_times(Tiles::of(simd()), tile, count, width) };
-                let at = Panel { w: panel, w_row, rows: count, from: wide, depth };
-                // SAFETY: as above; there is a rest with few tokens alone, so that this is the only pass.
-                unsafe { rest_times(rest, at, whole, Output { y: SendPtr(tile.out), ..out }, tile.add) };
             }
         }
     });
-}
-
-/// Rows of weights, from a place in their depth on.
-struct Panel {
-    w: *const f32,
-    w_row: usize,
-    rows: usize,
-    from: usize,
-    depth: usize,
-}
-
-/// The columns that are left over, behind `whole` others.
-///
-/// # Safety
-/// As for [`Rest::times`].
-unsafe fn rest_times(rest: Option<&Rest>, at: Panel, whole: usize, out: Output, add: bool) {
-    let to = (out.y.get().wrapping_add(whole), out.row);
-    if let Some(rest) = rest {
-        // SAFETY: the caller's.
-        unsafe { rest.times((at.w, at.w_row), at.rows, (at.from, at.depth), to, add) }
-    }
 }
 
 /// A panel of weights times a slice of tokens, in tiles.
@@ -330,6 +328,16 @@ mod tests {
     use super::super::matmul::{Job, matmul, with_kernel};
     use super::super::testing::{matrix, numbers};
     use super::*;
+    use half::bf16;
+
+    #[test]
+    fn rounding_is_that_of_the_library() {
+        let odd = [0x7F80_0001, 0x7F7F_FFFF, 0x8000_0000, 0x3F80_8000, 0x3F81_8000, 1];
+        for bits in (0..=u32::MAX).step_by(65_521).chain(odd) {
+            let x = f32::from_bits(bits);
+            assert_eq!((rounded(x) >> 16) as u16, bf16::from_f32(x).to_bits(), "{bits:x}");
+        }
+    }
 
     #[test]
     fn blocks_of_rows_equal_the_whole_product() {
@@ -345,7 +353,7 @@ mod tests {
                 with_kernel(if tiles { usize::MAX } else { 0 }, false, || {
                     matmul(&x, &mut [Job { w, y: &mut want, add: false }]);
                 });
-                let source = Source::new(&x, 0, n, tiles || w.suits_tiles(), false);
+                let source = Source::new(&x, (0, n), (w, out), tiles || w.suits_tiles(), false);
                 let width = n.next_multiple_of(LINE);
                 for first in (0..out).step_by(200) {
                     let rows = first..out.min(first + 200);
@@ -355,35 +363,6 @@ mod tests {
                         // One order of summing: the same to the last bit however rows are divided.
                         assert_eq!(&y[..n], want.row(r), "{n} columns, row {r}, tiles {tiles}");
                     }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn columns_left_over_are_summed_as_in_whole_vectors() {
-        let (out, inp) = (75, 1280);
-        let floats = CpuWeight::floats(numbers(out * inp, 1), out, inp);
-        let odd = CpuWeight::floats(numbers(out * 333, 1), out, 333);
-        let bytes: Vec<u8> =
-            (0..Format::Q8_0.bytes_for(out * inp).unwrap()).map(|i| (i * 37 % 48) as u8).collect();
-        let filed = CpuWeight::copied(&bytes, Format::Q8_0, out, inp);
-        for (w, n) in [&floats, &odd, &filed].into_iter().flat_map(|w| [1, 3, 4, 19, 36, 81].map(|n| (w, n)))
-        {
-            let x = matrix(w.inp, n + LINE, 2);
-            let width = n.next_multiple_of(LINE);
-            let [want, got] = [false, true].map(|any_order| {
-                let source = Source::Floats { x: &x, from: LINE, cols: n, rest: None };
-                let source = if any_order { source.in_any_order() } else { source };
-                let mut y = vec![1f32; out * width];
-                source.block(w, 0..out, &mut y, width);
-                y
-            });
-            for (r, (want, got)) in want.chunks_exact(width).zip(got.chunks_exact(width)).enumerate() {
-                // What the sums' terms come to: another order of adding changes last bits of that size.
-                let size = w.row(r).iter().map(|v| v.abs()).sum::<f32>();
-                for (c, (a, b)) in want[..n].iter().zip(&got[..n]).enumerate() {
-                    assert!((a - b).abs() < 1e-6 * size, "{n} columns, {r},{c}: {a} {b}");
                 }
             }
         }
@@ -402,7 +381,7 @@ mod tests {
             let mut want = Mat::zeros(out, n);
             with_kernel(0, false, || matmul(&rounded, &mut [Job { w: &w, y: &mut want, add: false }]));
             let rounding = w.clone().rounding();
-            let mut sources = vec![Source::new(&x, 0, n, false, true)];
+            let mut sources = vec![Source::new(&x, (0, n), (&w, out), false, true)];
             if let Some(tiles) = Tiles::of_pairs() {
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None });
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None }.in_any_order());
