@@ -189,6 +189,12 @@ fn sentences(peaks: &Peaks, products: &[Measured], simd: Option<&str>) -> Vec<St
             "With f32 weights, large products reach {least:.0} to {most:.0} % of the processor's f32 peak; {judged}."
         ));
     }
+    if peaks.tiles.is_none() && kernels::trades() {
+        out.push(format!(
+            "Of three f32 products two share one multiplication and two additions, at most {:.0} GFLOP/s, so that more than 100 % is possible.",
+            peaks.f32_at_most() / 1e9
+        ));
+    }
     if let Some(tiles) = peaks.tiles {
         out.push(format!(
             "f32 results are computed on the bf16 tiles in exact parts, at most {:.0} GFLOP/s, so that more than 100 % is possible.",

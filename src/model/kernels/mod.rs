@@ -46,8 +46,16 @@ pub fn name() -> &'static str {
         return "AVX-512 and AMX tiles";
     }
     #[cfg(target_arch = "x86_64")]
-    if let Some(kernels) = inner::Kernels::chosen() {
-        return if kernels.trades() { "AVX-512, traded products" } else { "AVX-512, inner products" };
+    if inner::Kernels::chosen().is_some() {
+        return if trades() { "AVX-512, traded products" } else { "AVX-512, inner products" };
     }
     simd::simd().name()
+}
+
+/// Whether large f32 products on vectors trade multiplications for additions (see `inner`), here.
+pub fn trades() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return inner::Kernels::chosen().is_some_and(inner::Kernels::trades);
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }

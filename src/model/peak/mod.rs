@@ -47,6 +47,8 @@ pub struct Peaks {
 
 /// Products of bf16 parts that take the place of one f32 product on tiles (see [`super::kernels::amx`]).
 const F32_PARTS: f64 = 6.0;
+/// f32 products in the time of one multiplication where some are traded for additions (see [`super::kernels::trades`]).
+const TRADED: f64 = 1.5;
 
 /// How often each loop is timed, and about how long (seconds).
 const TRIES: usize = 6;
@@ -69,9 +71,11 @@ impl Peaks {
         }
     }
 
-    /// The most that products in f32 arithmetic can reach: on vectors, or on tiles in six products of bf16 parts.
+    /// The most that products in f32 arithmetic can reach: on vectors, three for two multiplications where some are traded
+    /// for additions, or on tiles in six products of bf16 parts.
     pub fn f32_at_most(&self) -> f64 {
-        self.f32.flops.max(self.tiles.map_or(0.0, |t| t.flops / F32_PARTS))
+        let vectors = self.f32.flops * if super::kernels::trades() { TRADED } else { 1.0 };
+        vectors.max(self.tiles.map_or(0.0, |t| t.flops / F32_PARTS))
     }
 
     /// The most that products in bf16 arithmetic can reach.
