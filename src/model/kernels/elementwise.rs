@@ -127,6 +127,10 @@ struct Strip {
     add: bool,
 }
 
+/// Rows that are asked for before they are needed.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 8;
+
 /// [`norm_strip`] in registers.
 ///
 /// # Safety
@@ -146,8 +150,13 @@ unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
         let mut sums = [_mm512_setzero_ps(); V];
         for r in first..rows.min(first + PIECE) {
             for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the caller's.
-                let x = unsafe { _mm512_loadu_ps(strip.x.wrapping_add(r * strip.row + v * LINE)) };
+                let at = strip.x.wrapping_add(r * strip.row + v * LINE);
+                // Rows lie pages apart: the processor does not fetch the next ones by itself.
+                // SAFETY: a prefetch never faults; the caller's.
+                let x = unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD * strip.row).cast());
+                    _mm512_loadu_ps(at)
+                };
                 *sum = _mm512_fmadd_ps(x, x, *sum);
             }
         }
@@ -177,6 +186,7 @@ unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
                 let x = _mm512_loadu_ps(strip.x.wrapping_add(at));
                 let mut y = _mm512_mul_ps(_mm512_mul_ps(x, *factor), w);
                 let out = strip.out.wrapping_add(at);
+                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(AHEAD * strip.row).cast());
                 if strip.add {
                     y = _mm512_add_ps(_mm512_loadu_ps(out), y);
                 }

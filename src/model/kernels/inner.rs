@@ -434,7 +434,10 @@ impl Block {
                     squares[i % 4] = _mm512_fmadd_ps(*row, *row, squares[i % 4]);
                 }
                 for (t, token) in transposed(rows).into_iter().enumerate() {
-                    _mm512_store_ps(self.token(t).add(k * TILE), token);
+                    let to = self.token(t).add(k * TILE);
+                    // What both sides read last is slow to become this one's.
+                    _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(2 * LINE * TILE).cast());
+                    _mm512_store_ps(to, token);
                 }
             }
             let Some(own) = self.own else { return };

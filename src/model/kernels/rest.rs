@@ -45,18 +45,25 @@ impl Rest {
         self.x.len() / self.depth.max(1)
     }
 
-    /// `out[r][c] (+)= sum over k of w[r][k] * x[c][k]` over both halves of every number.
+    /// `out[r][c] (+)= sum over k of w[r][k] * x[c][k]` over both halves of every number; rows of `w` lie `w.1` apart.
     ///
     /// # Safety
     /// The processor must multiply pairs, and `out` have `rows` rows of as many numbers as there are columns, `out.1`
     /// apart, which nobody else uses.
-    pub unsafe fn times(&self, w: &[f32], rows: usize, (out, out_row): (*mut f32, usize), add: bool) {
-        assert!(w.len() >= rows * self.depth);
+    pub unsafe fn times(
+        &self,
+        (w, w_row): (&[f32], usize),
+        rows: usize,
+        (out, out_row): (*mut f32, usize),
+        add: bool,
+    ) {
+        assert!(w_row >= self.depth && w.len() + w_row >= rows * w_row + self.depth);
         #[cfg(target_arch = "x86_64")]
         for first in (0..rows).step_by(ROWS) {
             let dots = Dots {
                 k: self.depth,
-                w: w[first * self.depth..].as_ptr(),
+                w: w[first * w_row..].as_ptr(),
+                w_row,
                 x: self.x.as_ptr(),
                 out: out.wrapping_add(first * out_row),
                 out_row,
@@ -66,7 +73,7 @@ impl Rest {
             unsafe { PAIRS[ROWS.min(rows - first) - 1][self.columns() - 1](dots) }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("columns are left over on x86-64 alone: {out:?} {out_row} {add}");
+        unreachable!("columns are left over on x86-64 alone: {w:?} {w_row} {rows} {out:?} {out_row} {add}");
     }
 }
 
@@ -79,6 +86,7 @@ use std::arch::x86_64::*;
 struct Dots {
     k: usize,
     w: *const f32,
+    w_row: usize,
     x: *const f32,
     out: *mut f32,
     out_row: usize,
@@ -101,7 +109,7 @@ unsafe fn pairs<const R: usize, const C: usize>(d: Dots) {
                 xs[c] = _mm512_maskz_loadu_ps(mask, d.x.add(c * d.k + k));
             }
             for r in 0..R {
-                let w = _mm512_maskz_loadu_ps(mask, d.w.add(r * d.k + k));
+                let w = _mm512_maskz_loadu_ps(mask, d.w.add(r * d.w_row + k));
                 for c in 0..C {
                     sums[r][c] = super::tile::dot_pairs(w, xs[c], sums[r][c]);
                 }

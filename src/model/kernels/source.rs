@@ -197,18 +197,22 @@ unsafe fn pairs_times(
     out: Output,
 ) {
     let k = w.inp / 2;
+    // An odd number of cache lines: rows must not share their cache sets.
+    let pitch = (k.div_ceil(LINE) | 1) * LINE;
     let whole = x.cols() - rest.map_or(0, Rest::columns);
     SCRATCH.with_borrow_mut(|scratch| {
         // Pairs of the file's own bytes, copied so that they are aligned.
-        scratch.resize(scratch.len().max(rows.len() * k), 0.0);
+        scratch.resize(scratch.len().max(rows.len() * pitch), 0.0);
         let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
-        bytes_of_mut(scratch)[..bytes.len()].copy_from_slice(bytes);
+        for (to, row) in scratch.chunks_mut(pitch).zip(bytes.chunks_exact(4 * k)) {
+            bytes_of_mut(&mut to[..k]).copy_from_slice(row);
+        }
         if let Some(rest) = rest {
             for first in (0..rows.len()).step_by(WIDENED) {
                 let to = out.y.get().wrapping_add(first * out.row + whole);
                 let count = WIDENED.min(rows.len() - first);
                 // SAFETY: these rows are in the scratch; the caller's.
-                unsafe { rest.times(&scratch[first * k..], count, (to, out.row), out.add) };
+                unsafe { rest.times((&scratch[first * pitch..], pitch), count, (to, out.row), out.add) };
             }
         }
         let ahead = w.bytes().as_ptr().wrapping_add(next * w.inp * 2).cast::<f32>();
@@ -216,7 +220,7 @@ unsafe fn pairs_times(
             let tile = Tile {
                 k,
                 w: scratch.as_ptr(),
-                w_row: k,
+                w_row: pitch,
                 w_k: 1,
                 x: x.flat()[tokens..].as_ptr(),
                 x_k: x.stride(),
