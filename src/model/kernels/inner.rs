@@ -20,6 +20,7 @@
 mod block;
 
 use super::mat::{LINE, Mat, SendPtr};
+use super::matmul::CpuWeight;
 use super::simd::{Simd, simd};
 use super::source::Output;
 use super::team;
@@ -92,14 +93,6 @@ fn adders_stand_aside() -> bool {
         let id = __cpuid(0);
         [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
     })
-}
-
-/// Rows of weights as inner products take them.
-pub trait Rows {
-    /// Inputs `deep` of rows `rows`, widened, to the panel's `[rows][pitch]`.
-    fn fill(&self, rows: Range<usize>, deep: Range<usize>, panel: &mut [f32], pitch: usize);
-    /// The bytes of the same, where there are such rows; none where they do not lie in order.
-    fn ahead(&self, rows: Range<usize>, deep: Range<usize>) -> Ahead;
 }
 
 /// Bytes that are wanted soon: pieces of one length, apart from each other.
@@ -206,7 +199,7 @@ impl Inner {
     /// # Safety
     /// `out` must have that many rows, each of the tokens up to the next multiple of [`LINE`], which nobody else reads or
     /// writes.
-    pub unsafe fn rows_times(&self, w: &dyn Rows, rows: Range<usize>, out: Output) {
+    pub unsafe fn rows_times(&self, w: &CpuWeight, rows: Range<usize>, out: Output) {
         let tall = if self.tokens <= FEW { FEW_ROWS } else { ROWS };
         let panels: Vec<_> = rows
             .clone()
@@ -216,11 +209,12 @@ impl Inner {
             .collect();
         // Other threads take the rows that follow these.
         let beyond = rows.end + (rayon::current_num_threads() - 1) * rows.len();
+        assert!(w.inp == self.depth && rows.end <= w.out);
         PANEL.with_borrow_mut(|panel| {
             let panel = panel.get_or_insert_with(|| Mat::zeros(ROWS, PIECE));
             let pitch = panel.stride();
             for (i, (these, deep)) in panels.iter().enumerate() {
-                w.fill(these.clone(), deep.clone(), panel.flat_mut(), pitch);
+                w.widen_rows(these.clone(), deep.clone(), panel.flat_mut(), pitch);
                 let mut ahead = match panels.get(i + 1) {
                     Some((rows, deep)) => w.ahead(rows.clone(), deep.clone()),
                     None => w.ahead(beyond..beyond + tall, 0..self.depth.min(PIECE)),

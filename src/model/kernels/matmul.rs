@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 #[cfg(target_arch = "x86_64")]
-use super::inner::{Ahead, Rows};
+use super::inner::Ahead;
 use super::mat::{LINE, Mat, SendPtr};
 use super::source::{Output, Source};
 use super::team;
@@ -172,14 +172,16 @@ impl CpuWeight {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Rows for CpuWeight {
-    fn fill(&self, rows: Range<usize>, deep: Range<usize>, panel: &mut [f32], pitch: usize) {
+impl CpuWeight {
+    /// Inputs `deep` of rows `rows`, widened, to a panel's `[rows][pitch]`.
+    pub(super) fn widen_rows(&self, rows: Range<usize>, deep: Range<usize>, panel: &mut [f32], pitch: usize) {
         for (r, panel) in rows.zip(panel.chunks_mut(pitch)) {
             self.widen_row(r, deep.start, &mut panel[..deep.len()]);
         }
     }
 
-    fn ahead(&self, rows: Range<usize>, deep: Range<usize>) -> Ahead {
+    /// The bytes of the same, where there are such rows; none where they do not lie in order.
+    pub(super) fn ahead(&self, rows: Range<usize>, deep: Range<usize>) -> Ahead {
         let rows = rows.start..self.out.min(rows.end);
         if self.interleaved > 0 || rows.is_empty() {
             return Ahead::default();

@@ -1,6 +1,5 @@
 //! Both ways of multiplying, on processors that have the instructions.
 
-use super::super::matmul::CpuWeight;
 use super::super::testing::{matrix, numbers};
 use super::block::transposed;
 use super::*;
