@@ -167,8 +167,6 @@ fn batched_curves_equal_single_ones() {
 
 #[test]
 fn pooled_states_do_not_depend_on_batches_or_prefix_reuse() {
-    // The same items as one language with the shared prefix cut off into the text: no reuse is possible there.
-    let engine = engine("gemma3");
     let shared = items(&["a: \"", "some longer words: \"", "x", "three: \""]);
     let mut whole = shared.clone();
     for item in &mut whole {
@@ -179,18 +177,24 @@ fn pooled_states_do_not_depend_on_batches_or_prefix_reuse() {
         (Pooling::Mean, Protocol::Paper),
         (Pooling::Last, Protocol::Default),
     ] {
-        let request = PcaRequest {
-            items: vec![("en".into(), shared.clone()), ("de".into(), whole.clone())],
-            runs: vec![None],
-            pooling,
-            protocol,
-            ..PcaRequest::default()
+        // States are kept by an engine: each has its own.
+        let points = |items: Vec<(String, Vec<Item>)>| {
+            let (runs, layers) = (vec![None], Vec::new());
+            let request = PcaRequest { items, runs, layers, pooling, protocol, ..PcaRequest::default() };
+            let mut answer = engine("gemma3").pca(&request, &Cancel::new(), &mut |_, _, _, _| {}).unwrap();
+            answer.runs.remove(0).layers
         };
-        let answer = engine.pca(&request, &Cancel::new(), &mut |_, _, _, _| {}).unwrap();
-        for layer in &answer.runs[0].layers {
-            for (a, b) in layer.points["en"].iter().zip(&layer.points["de"]) {
-                let scale = 1.0 + a[0].abs();
-                assert!((a[0] - b[0]).abs() < 1e-3 * scale, "{pooling:?} {protocol:?} layer {}", layer.layer);
+        let together = points(vec![("en".into(), shared.clone()), ("de".into(), whole.clone())]);
+        // Of items that stand alone without a prefix nothing can be used again.
+        let alone = shared.iter().chain(&whole).enumerate();
+        let alone = points(alone.map(|(i, item)| (format!("l{i}"), vec![item.clone()])).collect());
+        for (layer, apart) in together.iter().zip(&alone) {
+            for (i, a) in layer.points["en"].iter().chain(&layer.points["de"]).enumerate() {
+                for b in [apart.points[&format!("l{i}")][0], apart.points[&format!("l{}", (i + 4) % 8)][0]] {
+                    let scale = 1.0 + a[0].abs();
+                    let close = (a[0] - b[0]).abs() < 1e-3 * scale;
+                    assert!(close, "{pooling:?} {protocol:?} layer {} item {i}: {a:?} {b:?}", layer.layer);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::model::act::Act;
 use crate::model::adapter::Adapter;
 use crate::model::decoder::{KvCache, Options, Span, Tap};
+use crate::model::tokenizer::common_prefix;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 const TOKENS: usize = 768;
 /// Tokens of shared beginnings computed together, about.
 const BEGINNINGS: usize = 1024;
+/// A shorter beginning is not worth a pass of its own.
+const SHORTEST: usize = 4;
 
 /// Takes states as they come.
 type Taker<'a> = &'a mut (dyn FnMut(Vec<(Slot, Pooled)>) -> Result<()> + Send);
@@ -74,7 +77,8 @@ impl Engine {
         on: Taker,
     ) -> Result<()> {
         let want = |&slot: &Slot| self.want(slot, request);
-        let wants: Vec<Want> = self.pool.install(|| slots.par_iter().map(want).collect::<Result<_>>())?;
+        let mut wants: Vec<Want> = self.pool.install(|| slots.par_iter().map(want).collect::<Result<_>>())?;
+        share_more(&mut wants);
         let adapter = |run: usize| runs[run].adapter.clone();
         let mut rest = wants.as_slice();
         while !rest.is_empty() {
@@ -188,6 +192,24 @@ impl Engine {
     }
 }
 
+/// Items of one language under one run share whatever all of them begin with, also what their templates put before their
+/// own words.
+fn share_more(wants: &mut [Want]) {
+    for same in wants.chunk_by_mut(|a, b| (a.slot.0, a.slot.1) == (b.slot.0, b.slot.1)) {
+        let [first, others @ ..] = &*same else { continue };
+        let mut common = first.tokens.len();
+        for other in others {
+            common = common.min(common_prefix(&first.tokens, &other.tokens));
+        }
+        // At least the last token is computed: its state is wanted.
+        let shortest = same.iter().map(|w| w.tokens.len()).min().unwrap_or_default();
+        common = common.min(shortest.saturating_sub(1));
+        if same.len() > 1 && common >= SHORTEST {
+            same.iter_mut().for_each(|w| w.prefix = w.prefix.max(common));
+        }
+    }
+}
+
 /// The beginnings that the first wants share, not yet read, and how many wants these are.
 fn beginnings(wants: &[Want]) -> (Vec<Shared>, usize) {
     let mut shared: Vec<Shared> = Vec::new();
@@ -204,4 +226,39 @@ fn beginnings(wants: &[Want]) -> (Vec<Shared>, usize) {
         shared.push(Shared { run: w.slot.1, tokens, from, kv: None, sums: Vec::new() });
     }
     (shared, wants.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(all: &[(Slot, usize, &[u32])]) -> Vec<Want> {
+        let want = |&(slot, prefix, tokens): &(Slot, usize, &[u32])| Want {
+            slot,
+            tokens: tokens.to_vec(),
+            prefix,
+            range: 0..tokens.len(),
+        };
+        all.iter().map(want).collect()
+    }
+
+    #[test]
+    fn what_all_items_of_a_language_begin_with_is_shared() {
+        let mut all = wants(&[
+            ((0, 0, 0), 3, &[1, 2, 3, 4, 5, 9]),
+            ((0, 0, 1), 3, &[1, 2, 3, 4, 5, 8, 7]),
+            // The whole of one item: its last token is computed.
+            ((0, 1, 0), 0, &[1, 2, 3, 4, 5, 6]),
+            ((0, 1, 1), 0, &[1, 2, 3, 4, 5, 6, 7]),
+            // Too little, declared or not, and one alone.
+            ((1, 0, 0), 2, &[1, 2, 3, 4]),
+            ((1, 0, 1), 2, &[1, 2, 3, 5]),
+            ((2, 0, 0), 0, &[1, 2, 3, 4, 5, 6]),
+            // Another declared prefix in the same language: each keeps its own.
+            ((3, 0, 0), 5, &[1, 2, 3, 4, 5, 6]),
+            ((3, 0, 1), 2, &[1, 2, 9, 4, 5, 6]),
+        ]);
+        share_more(&mut all);
+        assert_eq!(all.iter().map(|w| w.prefix).collect::<Vec<_>>(), [5, 5, 5, 5, 2, 2, 0, 5, 2]);
+    }
 }
