@@ -244,7 +244,7 @@ impl Inner {
         if self.kernels.trades {
             for (r, own) in own[..count].iter_mut().enumerate() {
                 // SAFETY: the row lies in the panel.
-                *own = unsafe { [own_products(w[r * pitch..].as_ptr(), LINE, deep.len()); TILE] };
+                *own = unsafe { [own_products(w[r * pitch..].as_ptr(), deep.len()); TILE] };
             }
         }
         let x_own = &self.own[deep.start / PIECE * self.back.len()..];
@@ -381,16 +381,16 @@ fn totals(v: [[__m512; TILE]; TILE]) -> __m512 {
     lanes(lanes(row(v[0]), row(v[1])), lanes(row(v[2]), row(v[3])))
 }
 
-/// The traded neighbours' products within one token or row, whose vectors lie `stride` numbers apart.
+/// The traded neighbours' products within one row of a panel.
 ///
 /// # Safety
-/// The addresses must be readable, and AVX-512 there.
+/// The row must be readable, and AVX-512 there.
 #[target_feature(enable = "avx512f")]
-unsafe fn own_products(v: *const f32, stride: usize, depth: usize) -> f32 {
+unsafe fn own_products(row: *const f32, depth: usize) -> f32 {
     let mut sum = _mm512_setzero_ps();
-    for at in (0..depth / TRIPLE).map(|i| 3 * i * stride) {
+    for at in (0..depth / TRIPLE).map(|i| TRIPLE * i) {
         // SAFETY: the caller's.
-        let (a, b) = unsafe { (_mm512_loadu_ps(v.add(at)), _mm512_loadu_ps(v.add(at + stride))) };
+        let (a, b) = unsafe { (_mm512_loadu_ps(row.add(at)), _mm512_loadu_ps(row.add(at + LINE))) };
         sum = _mm512_fmadd_ps(a, b, sum);
     }
     _mm512_reduce_add_ps(sum)

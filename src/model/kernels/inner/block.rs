@@ -1,8 +1,9 @@
 //! Tokens from columns of a matrix to vectors along their depth.
 
 use super::super::mat::LINE;
-use super::{PIECE, TILE, own_products};
+use super::{PIECE, TILE, TRIPLE};
 use std::arch::x86_64::*;
+use std::ops::RangeInclusive;
 
 /// Sixteen columns that are to be laid out.
 pub(super) struct Block {
@@ -24,19 +25,16 @@ impl Block {
     /// Every address must be there for its size, and AVX-512.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn lay_out(&self) {
-        let there = (u32::MAX >> (32 - self.tokens)) as __mmask16;
         // SAFETY: the caller's.
         unsafe {
-            // Four sums: one would wait for itself.
-            let mut squares = [_mm512_setzero_ps(); 4];
+            let scale = match self.own {
+                Some(own) => self.measure(own),
+                None => _mm512_set1_ps(1.0),
+            };
             for k in (0..self.depth).step_by(LINE) {
                 let mut rows = [_mm512_setzero_ps(); LINE];
                 for (i, row) in rows.iter_mut().enumerate() {
-                    let at = self.x.add((k + i) * self.x_row);
-                    // The next rows lie pages apart: the processor does not fetch them by itself.
-                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(LINE * self.x_row).cast());
-                    *row = _mm512_maskz_loadu_ps(there, at);
-                    squares[i % 4] = _mm512_fmadd_ps(*row, *row, squares[i % 4]);
+                    *row = _mm512_mul_ps(self.row(k + i), scale);
                 }
                 for (t, token) in transposed(rows).into_iter().enumerate() {
                     let to = self.token(t).add(k * TILE);
@@ -45,22 +43,72 @@ impl Block {
                     _mm512_store_ps(to, token);
                 }
             }
-            let Some(own) = self.own else { return };
-            let mut sums = [0f32; LINE];
-            let [a, b, c, d] = squares;
-            _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)));
-            for (t, sum) in sums.into_iter().enumerate().take(self.tokens) {
-                let (scale, back) = self.scale(self.token(t), sum);
-                *self.back.add(t) = back;
-                for (piece, from) in (0..self.depth).step_by(PIECE).enumerate() {
-                    let (x, depth) = (self.token(t).add(from * TILE), PIECE.min(self.depth - from));
-                    for k in (0..depth).step_by(LINE) {
-                        let x = x.add(k * TILE);
-                        _mm512_store_ps(x, _mm512_mul_ps(_mm512_load_ps(x), _mm512_set1_ps(scale)));
+        }
+    }
+
+    /// Input `k` of all columns.
+    ///
+    /// # Safety
+    /// As for [`Block::lay_out`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn row(&self, k: usize) -> __m512 {
+        let there = (u32::MAX >> (32 - self.tokens)) as __mmask16;
+        let at = self.x.wrapping_add(k * self.x_row);
+        // The next rows lie pages apart: the processor does not fetch them by itself.
+        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(LINE * self.x_row).cast());
+        // SAFETY: the caller's.
+        unsafe { _mm512_maskz_loadu_ps(there, at) }
+    }
+
+    /// The tokens' scales; what undoes them and the scaled tokens' own products are written.
+    ///
+    /// # Safety
+    /// As for [`Block::lay_out`].
+    #[target_feature(enable = "avx512f")]
+    unsafe fn measure(&self, own: *mut f32) -> __m512 {
+        // One sum would wait for itself, and lose more.
+        let mut squares = [_mm512_setzero_ps(); 4];
+        for (piece, from) in (0..self.depth).step_by(PIECE).enumerate() {
+            let mut products = [_mm512_setzero_ps(); LINE];
+            let mut k = from;
+            let end = self.depth.min(from + PIECE);
+            // SAFETY: the caller's.
+            unsafe {
+                while k + TRIPLE <= end {
+                    for (i, sum) in products.iter_mut().enumerate() {
+                        let [a, b, c] = [0, LINE, 2 * LINE].map(|j| self.row(k + j + i));
+                        *sum = _mm512_fmadd_ps(a, b, *sum);
+                        for (square, v) in squares.iter_mut().zip([a, b, c]) {
+                            *square = _mm512_fmadd_ps(v, v, *square);
+                        }
                     }
-                    *own.add(piece * self.own_row + t) = own_products(x, TILE * LINE, depth);
+                    k += TRIPLE;
+                }
+                for k in k..end {
+                    let v = self.row(k);
+                    squares[3] = _mm512_fmadd_ps(v, v, squares[3]);
+                }
+                _mm512_storeu_ps(own.add(piece * self.own_row), sum(&products));
+            }
+        }
+        let (mut sums, mut scales, mut back) = ([0f32; LINE], [1f32; LINE], [1f32; LINE]);
+        // SAFETY: sixteen numbers; the caller's.
+        unsafe {
+            _mm512_storeu_ps(sums.as_mut_ptr(), sum(&squares));
+            for (t, sum) in sums.into_iter().enumerate().take(self.tokens) {
+                (scales[t], back[t]) = self.scale(t, sum);
+            }
+            let scale = _mm512_loadu_ps(scales.as_ptr());
+            _mm512_storeu_ps(self.back, _mm512_loadu_ps(back.as_ptr()));
+            for piece in 0..self.depth.div_ceil(PIECE) {
+                let own = own.add(piece * self.own_row);
+                _mm512_storeu_ps(own, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(own), scale), scale));
+                for t in (0..self.tokens).filter(|t| !SAFE.contains(&f64::from(sums[*t]))) {
+                    *own.add(t) = self.careful(t, piece, scales[t]);
                 }
             }
+            scale
         }
     }
 
@@ -69,25 +117,56 @@ impl Block {
         self.to.wrapping_add(t / TILE * self.to_row + t % TILE * LINE)
     }
 
-    /// The power of two that brings a token (laid out at `x`, with its sum of squares) to the weights' size, and the one
-    /// that undoes it.
+    /// # Safety
+    /// The token must be there.
+    unsafe fn number(&self, k: usize, t: usize) -> f64 {
+        // SAFETY: the caller's.
+        f64::from(unsafe { *self.x.add(k * self.x_row + t) })
+    }
+
+    /// A scaled token's own products in one piece, of numbers of any size.
     ///
     /// # Safety
-    /// The token must lie there.
-    unsafe fn scale(&self, x: *const f32, squares: f32) -> (f32, f32) {
+    /// The token must be there.
+    unsafe fn careful(&self, t: usize, piece: usize, scale: f32) -> f32 {
+        let (from, scale) = (piece * PIECE, f64::from(scale));
+        let triples = PIECE.min(self.depth - from) / TRIPLE;
+        let at = (0..triples).flat_map(|i| (0..LINE).map(move |l| from + TRIPLE * i + l));
+        // SAFETY: the caller's.
+        at.map(|k| unsafe { scale * self.number(k, t) * (scale * self.number(k + LINE, t)) }).sum::<f64>() as f32
+    }
+
+    /// The power of two that brings a token, with its sum of squares, to the weights' size, and the one that undoes it.
+    ///
+    /// # Safety
+    /// The token must be there.
+    unsafe fn scale(&self, t: usize, squares: f32) -> (f32, f32) {
         let mut squares = f64::from(squares);
-        if !(1e-25..=1e30).contains(&squares) {
-            // Squares of what is so large or so small are no numbers, or lose theirs.
-            let number = |k: usize| {
-                // SAFETY: the caller's.
-                f64::from(unsafe { *x.add(k / LINE * TILE * LINE + k % LINE) })
-            };
-            squares = (0..self.depth).map(|k| number(k).powi(2)).sum();
+        if !SAFE.contains(&squares) {
+            // SAFETY: the caller's.
+            squares = (0..self.depth).map(|k| unsafe { self.number(k, t) }.powi(2)).sum();
         }
         let by = (f64::from(self.size) / (squares / self.depth as f64).sqrt()).log2().round();
         // Both powers must be numbers; a token of zeros has no size.
         if by.abs() <= 100.0 { (by.exp2() as f32, (-by).exp2() as f32) } else { (1.0, 1.0) }
     }
+}
+
+/// Sums of squares beyond which, either way, squares and products are no f32 numbers any more or lose theirs.
+const SAFE: RangeInclusive<f64> = 1e-25..=1e30;
+
+/// All vectors' sum, two by two: a power of two of them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sum<const N: usize>(v: &[__m512; N]) -> __m512 {
+    let (mut v, mut n) = (*v, N);
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            v[i] = _mm512_add_ps(v[i], v[i + n]);
+        }
+    }
+    v[0]
 }
 
 /// Rows become columns.
