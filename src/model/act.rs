@@ -313,7 +313,7 @@ pub fn attend(q: &Act, k: &Act, v: &Act, sequences: &[Sequence], heads: Heads) -
                 };
                 packed.push(attention::Sequence { start: s.start, len: s.len, past });
             }
-            let mut out = Mat::zeros(q.rows(), q.cols());
+            let mut out = Mat::to_fill(q.rows(), q.cols());
             attention::attention(q, k, v, &packed, heads, &mut out);
             Ok(Act::Cpu(out))
         }

@@ -395,6 +395,7 @@ impl Pass<'_> {
             dim: config.head_dim,
             window: config.layers[self.layer].window,
             softcap: config.attention_softcap.map(|c| c as f32),
+            rounds: matches!(&self.block().k.w, Weight::Cpu(w) if w.rounds),
         }
     }
 

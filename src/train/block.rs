@@ -132,6 +132,8 @@ impl Pass<'_> {
             dim: config.head_dim,
             window: config.layers[layer].window,
             softcap: config.attention_softcap.map(|c| c as f32),
+            // The way back takes the numbers as they are.
+            rounds: false,
         }
     }
 

@@ -277,7 +277,7 @@ mod tests {
         for (heads, kv_heads, dim, window, softcap) in
             [(4, 2, 6, None, None), (2, 1, 32, Some(5), None), (2, 2, 16, None, Some(0.7))]
         {
-            let h = Heads { heads, kv_heads, dim, window, softcap };
+            let h = Heads { heads, kv_heads, dim, window, softcap, rounds: false };
             let sequences =
                 [(0, 7), (7, 55), (62, 1)].map(|(start, len)| Sequence { start, len, past: None });
             let cols = 63;

@@ -11,6 +11,7 @@
 pub mod amx;
 pub mod attention;
 pub mod attention_backward;
+mod attention_pairs;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod elementwise_backward;

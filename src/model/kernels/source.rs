@@ -152,7 +152,7 @@ impl<'a> Source<'a> {
 }
 
 /// Neighbouring inputs, rounded to bf16, side by side.
-fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
+pub(super) fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
     let mut out = Mat::to_fill(x.rows() / 2, cols);
     let (rows, stride) = (out.rows(), out.stride());
     let to = SendPtr(out.flat_mut().as_mut_ptr());
@@ -169,11 +169,17 @@ fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
 
 multiversion! {
     /// Two rows' numbers, rounded to the nearest bf16 (of two, the even one), as the halves of one number.
-    fn pair_row(a: &[f32], b: &[f32], to: &mut [f32]) {
+    pub(super) fn pair_row(a: &[f32], b: &[f32], to: &mut [f32]) {
         for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
-            *to = f32::from_bits(rounded(*a) >> 16 | rounded(*b) & 0xFFFF_0000);
+            *to = pair(*a, *b);
         }
     }
+}
+
+/// Two numbers, rounded, as the halves of one: what [`Tiles::of_pairs`] multiply.
+#[inline(always)]
+pub(super) fn pair(a: f32, b: f32) -> f32 {
+    f32::from_bits(rounded(a) >> 16 | rounded(b) & 0xFFFF_0000)
 }
 
 /// A number's bits, of which the upper half is its bf16. Without a branch, so that loops around it become vectors.
