@@ -6,7 +6,8 @@
 use super::config::Activation;
 use super::kernels::Mat;
 use super::kernels::attention::{self, Heads};
-use super::kernels::elementwise::{self, Angles, NormOut};
+use super::kernels::elementwise::{self, Angles};
+use super::kernels::norms::{self, NormOut};
 use super::linear::Weight;
 use crate::error::{Error, Result};
 use candle_core::{D, DType, Device, Tensor};
@@ -182,7 +183,7 @@ impl RmsNorm {
         match x {
             Act::Cpu(m) => {
                 let mut out = Mat::to_fill(m.rows(), m.cols());
-                elementwise::rms_norm(m, &self.w.xs, self.plus, self.eps, NormOut::Write(&mut out));
+                norms::rms_norm(m, &self.w.xs, self.plus, self.eps, NormOut::Write(&mut out));
                 Ok(Act::Cpu(out))
             }
             Act::Device(t) => self.on_tensor(t, 0).map(Act::Device),
@@ -193,7 +194,7 @@ impl RmsNorm {
     pub fn add_to(&self, x: &Act, to: &mut Act) -> Result<()> {
         match (x, to) {
             (Act::Cpu(m), Act::Cpu(to)) => {
-                elementwise::rms_norm(m, &self.w.xs, self.plus, self.eps, NormOut::AddTo(to));
+                norms::rms_norm(m, &self.w.xs, self.plus, self.eps, NormOut::AddTo(to));
                 Ok(())
             }
             (x, to) => {
@@ -207,7 +208,7 @@ impl RmsNorm {
     pub fn heads(&self, x: Act, dim: usize) -> Result<Act> {
         match x {
             Act::Cpu(mut m) => {
-                elementwise::head_norm(&mut m, dim, &self.w.xs, self.plus, self.eps);
+                norms::head_norm(&mut m, dim, &self.w.xs, self.plus, self.eps);
                 Ok(Act::Cpu(m))
             }
             Act::Device(t) => {

@@ -9,7 +9,7 @@ use super::kernels::elementwise::Angles;
 use super::kernels::matmul::with_kernel;
 use super::kernels::team;
 use super::layout::Layout;
-use super::linear::{Group, Linear, Weight, forward_many};
+use super::linear::{Group, Input, Linear, Weight, forward_many};
 use super::names::Proj;
 use crate::engine::control::Cancel;
 use crate::error::{Error, Result};
@@ -259,7 +259,7 @@ impl Pass<'_> {
     }
 
     /// Several linear layers of this block on one input, adapters included.
-    fn linears(&self, projs: &[Proj], x: &Act) -> Result<Vec<Act>> {
+    fn linears(&self, projs: &[Proj], input: Input) -> Result<Vec<Act>> {
         let layers: Vec<&Linear> = projs.iter().map(|p| self.block().linear(*p)).collect();
         let groups: Vec<Group> = self
             .layout
@@ -271,15 +271,14 @@ impl Pass<'_> {
                 Some(Group { cols: cols.clone(), loras })
             })
             .collect();
-        forward_many(&layers, x, &groups)
+        forward_many(&layers, input, &groups)
     }
 
     fn attention(&mut self, x: &mut Act, angles: &[Angles], kept: &mut [Vec<(Act, Act)>]) -> Result<()> {
         let (config, block) = (&self.decoder.config, self.block());
         let kind = config.layers[self.layer];
-        let normed = block.attention_norm.forward(x)?;
         let [mut q, mut k, v]: [Act; 3] = self
-            .linears(&[Proj::Q, Proj::K, Proj::V], &normed)?
+            .linears(&[Proj::Q, Proj::K, Proj::V], Input::Normed(&block.attention_norm, x))?
             .try_into()
             .map_err(|_| Error::failed("three projections were asked for"))?;
         if let Some(norm) = &block.q_norm {
@@ -311,7 +310,7 @@ impl Pass<'_> {
                 kept.push((k.slice_after(pk, s.start, end)?, v.slice_after(pv, s.start, end)?));
             }
         }
-        let out = self.linears(&[Proj::O], &mixed)?.remove(0);
+        let out = self.linears(&[Proj::O], Input::Plain(&mixed))?.remove(0);
         self.join(x, out, self.block().post_attention_norm.as_ref())
     }
 
@@ -321,7 +320,7 @@ impl Pass<'_> {
         let kind = config.layers[self.layer];
         let normed = block.attention_norm.forward(x)?;
         let [mut k, v]: [Act; 2] = self
-            .linears(&[Proj::K, Proj::V], &normed)?
+            .linears(&[Proj::K, Proj::V], Input::Plain(&normed))?
             .try_into()
             .map_err(|_| Error::failed("two projections were asked for"))?;
         if let Some(norm) = &block.k_norm {
@@ -342,7 +341,7 @@ impl Pass<'_> {
             layer: self.layer,
             options: self.options,
         };
-        let mut q = rest.linears(&[Proj::Q], &normed.pick(&sources)?)?.remove(0);
+        let mut q = rest.linears(&[Proj::Q], Input::Plain(&normed.pick(&sources)?))?.remove(0);
         if let Some(norm) = &block.q_norm {
             q = norm.heads(q, config.head_dim)?;
         }
@@ -365,7 +364,7 @@ impl Pass<'_> {
             kept.iter_mut().zip(joined).for_each(|(kept, both)| kept.push(both));
         }
         let mut x = x.pick(&sources)?;
-        let out = rest.linears(&[Proj::O], &mixed)?.remove(0);
+        let out = rest.linears(&[Proj::O], Input::Plain(&mixed))?.remove(0);
         rest.join(&mut x, out, block.post_attention_norm.as_ref())?;
         rest.mlp(&mut x, &mut |_| Ok(()))?;
         Ok((x, tail))
@@ -400,11 +399,10 @@ impl Pass<'_> {
     }
 
     fn mlp(&self, x: &mut Act, tap: &mut dyn FnMut(Tap) -> Result<()>) -> Result<()> {
-        let normed = self.block().mlp_norm.forward(x)?;
-        let mut both = self.linears(&[Proj::Gate, Proj::Up], &normed)?;
+        let mut both = self.linears(&[Proj::Gate, Proj::Up], Input::Normed(&self.block().mlp_norm, x))?;
         let (up, gate) = (both.remove(1), both.remove(0));
         let hidden = act::gated(self.decoder.config.activation, gate, &up)?;
-        let mut out = self.linears(&[Proj::Down], &hidden)?.remove(0);
+        let mut out = self.linears(&[Proj::Down], Input::Plain(&hidden))?.remove(0);
         if !self.options.sublayers {
             return self.join(x, out, self.block().post_mlp_norm.as_ref());
         }

@@ -1,11 +1,13 @@
 //! The one linear layer type: weights on the CPU in their file's own format, or a candle tensor on any
 //! device, with adapters applied beside them.
 
-use super::act::{Act, Backend, Vector, add_bias, device};
-use super::kernels::matmul::{Job, matmul, matmul_columns, with_kernel};
+use super::act::{Act, Backend, RmsNorm, Vector, add_bias, device};
+use super::kernels::matmul::{Job, matmul, matmul_columns, matmul_normed, with_kernel};
+use super::kernels::strips::Normed;
 use super::kernels::{CpuWeight, Mat};
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Weights `[out, in]`.
@@ -83,14 +85,66 @@ pub struct Group<'a> {
     pub loras: Vec<Option<&'a Lora>>,
 }
 
-/// Runs several linear layers on the same input: `x [in, tokens]` to one `[out, tokens]` each, with each group's
+/// What linear layers are given.
+pub enum Input<'a> {
+    /// `[in, tokens]`
+    Plain(&'a Act),
+    /// The norm of it.
+    Normed(&'a RmsNorm, &'a Act),
+}
+
+impl Input<'_> {
+    /// For kernels that compute it on their way.
+    fn normed(&self) -> Option<Normed<'_>> {
+        match self {
+            Self::Normed(norm, Act::Cpu(x)) => {
+                Some(Normed { x, w: &norm.w.xs, plus: norm.plus, eps: norm.eps })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs several linear layers on the same input: `[in, tokens]` to one `[out, tokens]` each, with each group's
 /// low-rank updates added on its own columns.
 ///
 /// # Errors
 /// What the device says.
-pub fn forward_many(layers: &[&Linear], x: &Act, groups: &[Group]) -> Result<Vec<Act>> {
+pub fn forward_many(layers: &[&Linear], input: Input, groups: &[Group]) -> Result<Vec<Act>> {
+    // Low-rank products need the input as a whole.
+    let adapted = groups.iter().any(|g| g.loras.iter().any(Option::is_some));
+    let by_the_way = match input.normed().filter(|_| !adapted) {
+        Some(normed) => on_cpu(layers, normed.x.cols(), |jobs| matmul_normed(&normed, jobs))?,
+        None => None,
+    };
+    let mut outs = match by_the_way {
+        Some(outs) => outs,
+        None => {
+            let x = match input {
+                Input::Plain(x) => Cow::Borrowed(x),
+                Input::Normed(norm, x) => Cow::Owned(norm.forward(x)?),
+            };
+            whole_input(layers, &x, groups)?
+        }
+    };
+    for (layer, y) in layers.iter().zip(&mut outs) {
+        if let Some(bias) = &layer.bias {
+            add_bias(y, bias)?;
+        }
+    }
+    Ok(outs)
+}
+
+/// The same without biases.
+fn whole_input(layers: &[&Linear], x: &Act, groups: &[Group]) -> Result<Vec<Act>> {
     let mut outs = match x {
-        Act::Cpu(m) => on_cpu(layers, m)?,
+        Act::Cpu(m) => {
+            let run = |jobs: &mut [Job]| {
+                matmul(m, jobs);
+                true
+            };
+            on_cpu(layers, m.cols(), run)?.unwrap_or_default()
+        }
         Act::Device(t) => layers
             .iter()
             .map(|l| match &l.w {
@@ -99,14 +153,11 @@ pub fn forward_many(layers: &[&Linear], x: &Act, groups: &[Group]) -> Result<Vec
             })
             .collect::<Result<Vec<_>>>()?,
     };
-    for (i, (layer, y)) in layers.iter().zip(&mut outs).enumerate() {
+    for (i, y) in outs.iter_mut().enumerate() {
         for g in groups {
             if let Some(lora) = g.loras[i] {
                 add_lora(lora, x, y, &g.cols)?;
             }
-        }
-        if let Some(bias) = &layer.bias {
-            add_bias(y, bias)?;
         }
     }
     Ok(outs)
@@ -116,18 +167,19 @@ fn mixed() -> Error {
     Error::failed("weights and activations lie on different devices")
 }
 
-fn on_cpu(layers: &[&Linear], x: &Mat) -> Result<Vec<Act>> {
+/// Outputs for `cols` tokens that `run` computes; `None` where it does not.
+fn on_cpu(layers: &[&Linear], cols: usize, run: impl FnOnce(&mut [Job]) -> bool) -> Result<Option<Vec<Act>>> {
     let mut outs: Vec<Mat> = Vec::with_capacity(layers.len());
     let mut weights = Vec::with_capacity(layers.len());
     for l in layers {
         let Weight::Cpu(w) = &l.w else { return Err(mixed()) };
-        outs.push(Mat::to_fill(w.out, x.cols()));
+        outs.push(Mat::to_fill(w.out, cols));
         weights.push(w);
     }
     let mut jobs: Vec<Job> =
         weights.into_iter().zip(outs.iter_mut()).map(|(w, y)| Job { w, y, add: false }).collect();
-    matmul(x, &mut jobs);
-    Ok(outs.into_iter().map(Act::Cpu).collect())
+    let done = run(&mut jobs);
+    Ok(done.then(|| outs.into_iter().map(Act::Cpu).collect()))
 }
 
 fn add_lora(lora: &Lora, x: &Act, y: &mut Act, cols: &Range<usize>) -> Result<()> {

@@ -6,11 +6,12 @@ use crate::model::act::RmsNorm;
 use crate::model::decoder::{Block, Decoder};
 use crate::model::kernels::attention::{Heads, Sequence, attention};
 use crate::model::kernels::attention_backward::{Forward, attention_backward};
-use crate::model::kernels::elementwise::{self, Angles, NormOut};
+use crate::model::kernels::elementwise::{self, Angles};
 use crate::model::kernels::elementwise_backward::{
     gated_backward, head_norm_backward, rms_norm_backward, rope_backward,
 };
 use crate::model::kernels::matmul::{Job, matmul};
+use crate::model::kernels::norms::{self, NormOut};
 use crate::model::kernels::transposed::matmul_transposed;
 use crate::model::kernels::{CpuWeight, Mat};
 use crate::model::linear::Weight;
@@ -58,7 +59,7 @@ pub fn on_cpu(w: &Weight) -> Result<&CpuWeight> {
 
 fn normed(norm: &RmsNorm, x: &Mat) -> Mat {
     let mut out = Mat::to_fill(x.rows(), x.cols());
-    elementwise::rms_norm(x, &norm.w.xs, norm.plus, norm.eps, NormOut::Write(&mut out));
+    norms::rms_norm(x, &norm.w.xs, norm.plus, norm.eps, NormOut::Write(&mut out));
     out
 }
 
@@ -66,7 +67,7 @@ fn normed(norm: &RmsNorm, x: &Mat) -> Mat {
 fn join(to: &mut Mat, out: Mat, norm: Option<&RmsNorm>) -> Option<Mat> {
     match norm {
         Some(n) => {
-            elementwise::rms_norm(&out, &n.w.xs, n.plus, n.eps, NormOut::AddTo(to));
+            norms::rms_norm(&out, &n.w.xs, n.plus, n.eps, NormOut::AddTo(to));
             Some(out)
         }
         None => {
@@ -113,7 +114,7 @@ impl Pass<'_> {
         let turn = |x: &Mat, norm: Option<&RmsNorm>, scale: f32| {
             let mut x = x.clone();
             if let Some(n) = norm {
-                elementwise::head_norm(&mut x, dim, &n.w.xs, n.plus, n.eps);
+                norms::head_norm(&mut x, dim, &n.w.xs, n.plus, n.eps);
             }
             elementwise::rope(&mut x, dim, angles, scale);
             x

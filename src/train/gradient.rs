@@ -14,9 +14,10 @@ use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::attention::Sequence;
 use crate::model::kernels::cross_entropy::cross_entropy;
-use crate::model::kernels::elementwise::{Angles, NormOut, rms_norm};
+use crate::model::kernels::elementwise::Angles;
 use crate::model::kernels::elementwise_backward::rms_norm_backward;
 use crate::model::kernels::matmul::with_kernel;
+use crate::model::kernels::norms::{NormOut, rms_norm};
 
 /// One sample: tokens, of which those from `answer` on are in the loss, each predicted from the position before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

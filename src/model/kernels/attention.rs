@@ -1,8 +1,8 @@
 //! Causal attention over packed sequences with shared prefixes; scores of a block of queries at a time, so
 //! that memory grows with the number of keys and never with its square.
 
-use super::elementwise::{exp, tanh};
 use super::attention_pairs::{Paired, pair_rows};
+use super::elementwise::{exp, tanh};
 use super::mat::{LINE, Mat, SendPtr};
 use super::simd::simd;
 use super::team;

@@ -53,7 +53,11 @@ impl Paired {
             let id = (p.k.flat().as_ptr(), p.len);
             past.push(pasts.iter().position(|known| (known.0, known.1) == id).unwrap_or(pasts.len()));
             if past.last() == Some(&pasts.len()) {
-                pasts.push((id.0, id.1, Pairs { k: pairs(p.k, 0, p.len), v: in_pairs(p.v, &[0..p.len]).0 }));
+                pasts.push((
+                    id.0,
+                    id.1,
+                    Pairs { k: pairs(p.k, 0, p.len), v: in_pairs(p.v, std::slice::from_ref(&(0..p.len))).0 },
+                ));
             }
         }
         let columns: Vec<Range<usize>> = sequences.iter().map(|s| s.start..s.start + s.len).collect();
@@ -161,11 +165,10 @@ mod tests {
             ];
             let mut got = Mat::zeros(64, 90);
             attention(&q, &k, &v, &sequences, heads, &mut got);
-            let (q, k, v, pk, pv) = (rounded(&q), rounded(&k), rounded(&v), rounded(&past_k), rounded(&past_v));
-            let sequences = sequences.map(|s| Sequence {
-                past: s.past.map(|p| Past { k: &pk, v: &pv, len: p.len }),
-                ..s
-            });
+            let (q, k, v, pk, pv) =
+                (rounded(&q), rounded(&k), rounded(&v), rounded(&past_k), rounded(&past_v));
+            let sequences = sequences
+                .map(|s| Sequence { past: s.past.map(|p| Past { k: &pk, v: &pv, len: p.len }), ..s });
             let mut want = Mat::zeros(64, 90);
             attention(&q, &k, &v, &sequences, Heads { rounds: false, ..heads }, &mut want);
             for r in 0..64 {

@@ -1,7 +1,8 @@
 //! The way back through norms, rotary embeddings and gated activations.
 
-use super::elementwise::{Angles, PIECE, exp};
+use super::elementwise::{Angles, exp};
 use super::mat::{LINE, Mat, SendPtr};
+use super::norms::PIECE;
 use crate::model::config::Activation;
 use crate::multiversion;
 use rayon::prelude::*;
@@ -162,7 +163,8 @@ pub fn gated_backward(kind: Activation, gate: &mut Mat, up: &mut Mat, d: &mut Ma
 
 #[cfg(test)]
 mod tests {
-    use super::super::elementwise::{NormOut, gated, head_norm, rms_norm, rope};
+    use super::super::elementwise::{gated, rope};
+    use super::super::norms::{NormOut, head_norm, rms_norm};
     use super::super::testing::matrix as numbers;
     use super::*;
 

@@ -23,6 +23,7 @@ use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
 use super::simd::{Simd, simd};
 use super::source::Output;
+use super::strips::Normed;
 use super::team;
 use block::Block;
 use std::arch::x86_64::*;
@@ -137,6 +138,37 @@ impl Ahead {
     }
 }
 
+/// Where the parts of a layout go.
+struct Places {
+    to: SendPtr,
+    to_row: usize,
+    back: SendPtr,
+    own: SendPtr,
+    trades: bool,
+    depth: usize,
+    tokens: usize,
+    size: f32,
+}
+
+impl Places {
+    /// The sixteen tokens from `first` (a multiple of that) on, whose numbers are at `x`, each input's `x_row` after the
+    /// one before. Every block has its own rows of the layout and its own numbers of the others.
+    fn block(&self, first: usize, x: *const f32, x_row: usize) -> Block {
+        Block {
+            x,
+            x_row,
+            depth: self.depth,
+            tokens: LINE.min(self.tokens - first),
+            size: self.size,
+            to: self.to.get().wrapping_add(first / TILE * self.to_row),
+            to_row: self.to_row,
+            back: self.back.get().wrapping_add(first),
+            own: self.trades.then(|| self.own.get().wrapping_add(first)),
+            own_row: self.tokens.next_multiple_of(LINE),
+        }
+    }
+}
+
 /// A product's tokens, laid out for inner products.
 pub struct Inner {
     kernels: &'static Kernels,
@@ -155,38 +187,53 @@ impl Inner {
     /// mean square `size`. On the team that stands by, or the current rayon pool. The inputs must be whole vectors, and
     /// the processor one for which [`Kernels::chosen`] gave these.
     pub fn new(kernels: &'static Kernels, x: &Mat, from: usize, cols: usize, size: f32) -> Self {
-        let depth = x.rows();
-        assert!(depth.is_multiple_of(LINE) && from.is_multiple_of(LINE) && from + cols <= x.cols());
-        let width = cols.next_multiple_of(LINE);
-        let mut out = Self {
+        assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
+        let mut out = Self::to_fill(kernels, x.rows(), cols);
+        let places = out.places(size);
+        team::each(cols.div_ceil(LINE), |i| {
+            // SAFETY: rows of x reach to whole vectors; every block is laid out once.
+            unsafe { places.block(i * LINE, x.flat()[from + i * LINE..].as_ptr(), x.stride()).lay_out() }
+        });
+        out
+    }
+
+    /// The same of an input that is computed meanwhile.
+    pub fn of_normed(kernels: &'static Kernels, normed: &Normed, size: f32) -> Self {
+        let mut out = Self::to_fill(kernels, normed.x.rows(), normed.x.cols());
+        let places = out.places(size);
+        normed.each(|strip| {
+            for c in (0..strip.tokens).step_by(LINE) {
+                // SAFETY: strips are of whole vectors; every block is laid out once.
+                unsafe { places.block(strip.first + c, strip.rows[c..].as_ptr(), strip.row).lay_out() }
+            }
+        });
+        out
+    }
+
+    fn to_fill(kernels: &'static Kernels, depth: usize, tokens: usize) -> Self {
+        assert!(depth.is_multiple_of(LINE));
+        let width = tokens.next_multiple_of(LINE);
+        Self {
             kernels,
             x: Mat::to_fill(width / TILE, TILE * depth),
             depth,
-            tokens: cols,
+            tokens,
             back: vec![1.0; width],
             own: vec![0.0; depth.div_ceil(PIECE) * width],
-        };
-        let stride = out.x.stride();
-        let to = SendPtr(out.x.flat_mut().as_mut_ptr());
-        let (back, own) = (SendPtr(out.back.as_mut_ptr()), SendPtr(out.own.as_mut_ptr()));
-        team::each(width / LINE, |i| {
-            let block = Block {
-                x: x.flat()[from + i * LINE..].as_ptr(),
-                x_row: x.stride(),
-                depth,
-                tokens: LINE.min(cols - i * LINE),
-                size,
-                to: to.get().wrapping_add(i * (LINE / TILE) * stride),
-                to_row: stride,
-                back: back.get().wrapping_add(i * LINE),
-                own: kernels.trades.then(|| own.get().wrapping_add(i * LINE)),
-                own_row: width,
-            };
-            // SAFETY: rows of x reach to whole vectors; every block has its own rows of the layout and its own numbers of
-            // the others; the instructions are there.
-            unsafe { block.lay_out() }
-        });
-        out
+        }
+    }
+
+    fn places(&mut self, size: f32) -> Places {
+        Places {
+            to_row: self.x.stride(),
+            to: SendPtr(self.x.flat_mut().as_mut_ptr()),
+            back: SendPtr(self.back.as_mut_ptr()),
+            own: SendPtr(self.own.as_mut_ptr()),
+            trades: self.kernels.trades,
+            depth: self.depth,
+            tokens: self.tokens,
+            size,
+        }
     }
 
     /// How many tokens there are.

@@ -6,6 +6,7 @@ use super::amx;
 use super::inner::Ahead;
 use super::mat::{LINE, Mat, SendPtr};
 use super::source::{Output, Source};
+use super::strips::Normed;
 use super::team;
 use crate::error::{Error, Result};
 use crate::model::format::{Format, bytes_of};
@@ -241,20 +242,42 @@ pub struct Job<'a> {
 /// threads, on all of them. `cols.start` is a multiple of [`LINE`]; whole vectors are written, so
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
-    assert!(cols.start.is_multiple_of(LINE));
     let rounds = jobs.iter().all(|j| j.w.rounds);
     let tiles = TILES.get() || jobs.iter().all(|j| j.w.suits_tiles());
     let Some(first) = jobs.first() else { return };
-    let (threads, total) = (rayon::current_num_threads(), jobs.iter().map(|j| j.w.out).sum::<usize>());
-    let source = Source::new(x, (x_from, cols.len()), (first.w, total), tiles, rounds);
-    let rows = match &source {
+    assert!(jobs.iter().all(|j| j.w.inp == x.rows()));
+    let source = Source::new(x, (x_from, cols.len()), (first.w, outputs(jobs)), tiles, rounds);
+    run(&source, jobs, cols);
+}
+
+/// `y = w x` for every job, with an input that is computed on its way into the products; whether it was done: where it
+/// does not go together with the kernel that is the fastest one, nothing is.
+pub fn matmul_normed(normed: &Normed, jobs: &mut [Job]) -> bool {
+    let rounds = jobs.iter().all(|j| j.w.rounds);
+    assert!(jobs.iter().all(|j| j.w.inp == normed.x.rows()));
+    let source = jobs.first().and_then(|first| Source::of_normed(normed, (first.w, outputs(jobs)), rounds));
+    if let Some(source) = &source {
+        run(source, jobs, 0..normed.x.cols());
+    }
+    source.is_some()
+}
+
+/// Rows of all weights.
+fn outputs(jobs: &[Job]) -> usize {
+    jobs.iter().map(|j| j.w.out).sum()
+}
+
+fn run(source: &Source, jobs: &mut [Job], cols: Range<usize>) {
+    assert!(cols.start.is_multiple_of(LINE));
+    let (threads, total) = (rayon::current_num_threads(), outputs(jobs));
+    let rows = match source {
         #[cfg(target_arch = "x86_64")]
         Source::Tiles(_) => amx::task_rows(total, threads),
         _ => (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS),
     };
     let mut tasks = Vec::new();
     for job in jobs.iter_mut() {
-        assert!(job.w.inp == x.rows() && job.w.out == job.y.rows() && cols.end <= job.y.cols());
+        assert!(job.w.out == job.y.rows() && cols.end <= job.y.cols());
         let (row, y) = (job.y.stride(), SendPtr(job.y.flat_mut().as_mut_ptr()));
         tasks.extend((0..job.w.out).step_by(rows).map(|first| {
             // Task outputs are rows of a matrix, from its column `cols.start` on.

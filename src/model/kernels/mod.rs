@@ -19,9 +19,11 @@ pub mod elementwise_backward;
 pub mod inner;
 pub mod mat;
 pub mod matmul;
+pub mod norms;
 pub mod rest;
 pub mod simd;
 pub mod source;
+pub mod strips;
 pub mod team;
 #[cfg(test)]
 mod testing;

@@ -8,6 +8,7 @@ use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
 use super::rest::Rest;
 use super::simd::simd;
+use super::strips::{Computed, Normed};
 use super::team;
 use super::tile::{Tile, Tiles};
 use crate::model::format::{Format, bytes_of_mut};
@@ -78,6 +79,26 @@ impl<'a> Source<'a> {
             }
             _ => Self::floats(x, (from, cols), (w, rows)),
         }
+    }
+
+    /// Of an input that is computed meanwhile; `None` where that does not go together with the kernel.
+    pub fn of_normed(normed: &Normed, (w, rows): (&CpuWeight, usize), rounds: bool) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if amx::available() {
+            return None;
+        }
+        if let Some(tiles) = Tiles::of_pairs()
+            && rounds
+            && normed.x.rows().is_multiple_of(2)
+        {
+            return Some(Self::Pairs { x: pairs_of_normed(normed), tiles, rest: None });
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernels) = Kernels::chosen().filter(|_| Kernels::suits(rows, normed.x.rows())) {
+            return Some(Self::Inner(Inner::of_normed(kernels, normed, w.size())));
+        }
+        let _ = (w, rows);
+        None
     }
 
     /// Exact f32 products on vectors.
@@ -165,6 +186,28 @@ pub(super) fn pairs(x: &Mat, from: usize, cols: usize) -> Mat {
         }
     });
     out
+}
+
+/// The same of an input that is computed meanwhile.
+fn pairs_of_normed(normed: &Normed) -> Mat {
+    let mut out = Mat::to_fill(normed.x.rows() / 2, normed.x.cols());
+    let (stride, to) = (out.stride(), SendPtr(out.flat_mut().as_mut_ptr()));
+    normed.each(|strip| pair_strip(strip, SendPtr(to.get().wrapping_add(strip.first)), stride));
+    out
+}
+
+multiversion! {
+    /// Pairs of a strip's rows, from `to` on, each `to_row` after the one before.
+    fn pair_strip(strip: Computed, to: SendPtr, to_row: usize) {
+        for (r, two) in strip.rows.chunks_exact(2 * strip.row).enumerate() {
+            let (a, b) = two.split_at(strip.row);
+            // SAFETY: these tokens of row r, which are this strip's.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.get().add(r * to_row), strip.tokens) };
+            for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+                *to = pair(*a, *b);
+            }
+        }
+    }
 }
 
 multiversion! {

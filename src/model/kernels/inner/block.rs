@@ -133,7 +133,8 @@ impl Block {
         let triples = PIECE.min(self.depth - from) / TRIPLE;
         let at = (0..triples).flat_map(|i| (0..LINE).map(move |l| from + TRIPLE * i + l));
         // SAFETY: the caller's.
-        at.map(|k| unsafe { scale * self.number(k, t) * (scale * self.number(k + LINE, t)) }).sum::<f64>() as f32
+        at.map(|k| unsafe { scale * self.number(k, t) * (scale * self.number(k + LINE, t)) }).sum::<f64>()
+            as f32
     }
 
     /// The power of two that brings a token, with its sum of squares, to the weights' size, and the one that undoes it.
