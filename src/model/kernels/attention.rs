@@ -197,21 +197,21 @@ impl Whole<'_> {
                 }
             }
         }
-        let stride = self.q.stride();
+        let (stride, inverse) = (self.q.stride(), totals.map(|t| 1.0 / t));
         for (d, mixed) in mixed.chunks_exact(BLOCK).take(dim).enumerate() {
             let at = (head * dim + d) * stride + s.start + from;
             // SAFETY: this block's columns of this head's rows belong to this task alone.
             let to = unsafe { std::slice::from_raw_parts_mut(out.get().wrapping_add(at), n) };
-            divide(mixed, &totals, to);
+            scale(mixed, &inverse, to);
         }
     }
 }
 
 multiversion! {
-    /// Sums over keys to means.
-    fn divide(sums: &[f32], totals: &[f32; BLOCK], to: &mut [f32]) {
-        for ((to, sum), total) in to.iter_mut().zip(sums).zip(totals) {
-            *to = sum / total;
+    /// Sums over keys to means, with one over each query's total.
+    fn scale(sums: &[f32], inverse: &[f32; BLOCK], to: &mut [f32]) {
+        for ((to, sum), inverse) in to.iter_mut().zip(sums).zip(inverse) {
+            *to = sum * inverse;
         }
     }
 }

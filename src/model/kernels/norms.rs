@@ -2,7 +2,7 @@
 
 use super::mat::{LINE, Mat, SendPtr};
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Simd, simd};
+use super::simd::{Simd, fetch_to_write, simd};
 use super::team;
 use crate::multiversion;
 
@@ -105,7 +105,7 @@ unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
                 let x = _mm512_loadu_ps(strip.x.wrapping_add(r * strip.x_row + v * LINE));
                 let mut y = _mm512_mul_ps(_mm512_mul_ps(x, *factor), w);
                 let out = strip.out.wrapping_add(r * strip.out_row + v * LINE);
-                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(AHEAD * strip.out_row).cast());
+                fetch_to_write(out.wrapping_add(AHEAD * strip.out_row));
                 if strip.add {
                     y = _mm512_add_ps(_mm512_loadu_ps(out), y);
                 }

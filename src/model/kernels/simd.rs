@@ -53,6 +53,15 @@ pub fn simd() -> Simd {
     })
 }
 
+/// Asks for a cache line that will be written; any address is allowed. For processors with AVX-512, all of which have the
+/// instruction: the compiler knows it as one of another set and would ask for the line as for one that is read.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn fetch_to_write<T>(p: *const T) {
+    // SAFETY: a prefetch never faults.
+    unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags, readonly)) }
+}
+
 /// Compiles a function body once per instruction set and calls the best one: the plain loop stays the only
 /// source, and the compiler vectorises it for each set.
 #[macro_export]

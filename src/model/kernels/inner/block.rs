@@ -1,6 +1,7 @@
 //! Tokens from columns of a matrix to vectors along their depth.
 
 use super::super::mat::LINE;
+use super::super::simd::fetch_to_write;
 use super::{PIECE, TILE, TRIPLE};
 use std::arch::x86_64::*;
 use std::ops::RangeInclusive;
@@ -39,7 +40,7 @@ impl Block {
                 for (t, token) in transposed(rows).into_iter().enumerate() {
                     let to = self.token(t).add(k * TILE);
                     // What both sides read last is slow to become this one's.
-                    _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(2 * LINE * TILE).cast());
+                    fetch_to_write(to.wrapping_add(2 * LINE * TILE));
                     _mm512_store_ps(to, token);
                 }
             }
