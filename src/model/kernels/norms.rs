@@ -47,9 +47,9 @@ pub(super) struct Strip {
     pub add: bool,
 }
 
-/// Rows that are asked for before they are needed.
+/// Lines that are asked for before they are needed.
 #[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 8;
+const AHEAD: usize = 32;
 
 /// [`norm_strip`] in registers.
 ///
@@ -74,7 +74,7 @@ unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
                 // Rows lie pages apart: the processor does not fetch the next ones by itself.
                 // SAFETY: a prefetch never faults; the caller's.
                 let x = unsafe {
-                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD * strip.x_row).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD / V * strip.x_row).cast());
                     _mm512_loadu_ps(at)
                 };
                 *sum = _mm512_fmadd_ps(x, x, *sum);
@@ -105,7 +105,7 @@ unsafe fn strip_512<const V: usize>(strip: Strip, w: &[f32]) {
                 let x = _mm512_loadu_ps(strip.x.wrapping_add(r * strip.x_row + v * LINE));
                 let mut y = _mm512_mul_ps(_mm512_mul_ps(x, *factor), w);
                 let out = strip.out.wrapping_add(r * strip.out_row + v * LINE);
-                fetch_to_write(out.wrapping_add(AHEAD * strip.out_row));
+                fetch_to_write(out.wrapping_add(AHEAD / V * strip.out_row));
                 if strip.add {
                     y = _mm512_add_ps(_mm512_loadu_ps(out), y);
                 }

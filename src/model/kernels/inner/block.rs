@@ -28,14 +28,14 @@ impl Block {
     pub unsafe fn lay_out(&self) {
         // SAFETY: the caller's.
         unsafe {
-            let scale = match self.own {
-                Some(own) => self.measure(own),
-                None => _mm512_set1_ps(1.0),
+            let (scale, ahead) = match self.own {
+                Some(own) => (self.measure(own), 0),
+                None => (_mm512_set1_ps(1.0), LINE),
             };
             for k in (0..self.depth).step_by(LINE) {
                 let mut rows = [_mm512_setzero_ps(); LINE];
                 for (i, row) in rows.iter_mut().enumerate() {
-                    *row = _mm512_mul_ps(self.row(k + i), scale);
+                    *row = _mm512_mul_ps(self.row(k + i, ahead), scale);
                 }
                 for (t, token) in transposed(rows).into_iter().enumerate() {
                     let to = self.token(t).add(k * TILE);
@@ -47,17 +47,19 @@ impl Block {
         }
     }
 
-    /// Input `k` of all columns.
+    /// Input `k` of all columns, and the one that is `ahead` inputs further on is asked for: they lie pages apart, and the
+    /// processor does not fetch them by itself.
     ///
     /// # Safety
     /// As for [`Block::lay_out`].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn row(&self, k: usize) -> __m512 {
+    unsafe fn row(&self, k: usize, ahead: usize) -> __m512 {
         let there = (u32::MAX >> (32 - self.tokens)) as __mmask16;
         let at = self.x.wrapping_add(k * self.x_row);
-        // The next rows lie pages apart: the processor does not fetch them by itself.
-        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(LINE * self.x_row).cast());
+        if ahead > 0 {
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead * self.x_row).cast());
+        }
         // SAFETY: the caller's.
         unsafe { _mm512_maskz_loadu_ps(there, at) }
     }
@@ -78,7 +80,7 @@ impl Block {
             unsafe {
                 while k + TRIPLE <= end {
                     for (i, sum) in products.iter_mut().enumerate() {
-                        let [a, b, c] = [0, LINE, 2 * LINE].map(|j| self.row(k + j + i));
+                        let [a, b, c] = [0, LINE, 2 * LINE].map(|j| self.row(k + j + i, TRIPLE));
                         *sum = _mm512_fmadd_ps(a, b, *sum);
                         for (square, v) in squares.iter_mut().zip([a, b, c]) {
                             *square = _mm512_fmadd_ps(v, v, *square);
@@ -87,7 +89,7 @@ impl Block {
                     k += TRIPLE;
                 }
                 for k in k..end {
-                    let v = self.row(k);
+                    let v = self.row(k, 0);
                     squares[3] = _mm512_fmadd_ps(v, v, squares[3]);
                 }
                 _mm512_storeu_ps(own.add(piece * self.own_row), sum(&products));
