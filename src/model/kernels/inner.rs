@@ -289,17 +289,24 @@ impl Inner {
         // A row's own products once for each of a tile's tokens.
         let mut own = [[0f32; TILE]; ROWS];
         if self.kernels.trades {
-            for (r, own) in own[..count].iter_mut().enumerate() {
-                // SAFETY: the row lies in the panel.
-                *own = unsafe { [own_products(w[r * pitch..].as_ptr(), deep.len()); TILE] };
+            for (tile, own) in own.chunks_exact_mut(TILE).enumerate().take(count.div_ceil(TILE)) {
+                // SAFETY: the panel is of whole tiles.
+                let found = unsafe { own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len()) };
+                own.iter_mut().zip(found).for_each(|(own, found)| *own = [found; TILE]);
             }
         }
         let x_own = &self.own[deep.start / PIECE * self.back.len()..];
-        let lines = (ahead.left / 64).div_ceil(self.tokens.div_ceil(TILE) * count.div_ceil(TILE));
+        let lines = (ahead.left / 64).div_ceil(self.tokens.div_ceil(TILE));
+        let whole = count / TILE;
         for token in (0..self.tokens).step_by(TILE) {
-            for r in (0..count).step_by(TILE) {
-                ahead.fetch(lines);
+            ahead.fetch(lines);
+            // Whole tiles together, rows that are left over as one of their own.
+            for (tiles, rows, r) in [(whole, TILE, 0), (1, count % TILE, whole * TILE)] {
+                if tiles == 0 || rows == 0 {
+                    continue;
+                }
                 let dots = Dots {
+                    tiles,
                     depth: deep.len(),
                     w: w[r * pitch..].as_ptr(),
                     w_row: pitch,
@@ -311,7 +318,7 @@ impl Inner {
                     out_row,
                     add,
                 };
-                let (rows, tokens) = (TILE.min(count - r), TILE.min(self.tokens - token));
+                let tokens = TILE.min(self.tokens - token);
                 // SAFETY: the caller's; the panel has these rows, and four tokens lie together.
                 unsafe { (self.kernels.table[rows - 1][tokens - 1])(dots) };
             }
@@ -319,9 +326,10 @@ impl Inner {
     }
 }
 
-/// A tile's operands.
+/// The operands of tiles below each other.
 #[derive(Clone, Copy)]
 struct Dots {
+    tiles: usize,
     depth: usize,
     /// On cache lines.
     w: *const f32,
@@ -338,74 +346,80 @@ struct Dots {
     add: bool,
 }
 
-/// `out[r][t] (+)= back[t] * sum over k of w[r][k] * x[t][k]`; four numbers of every row are written.
+/// `out[r][t] (+)= back[t] * sum over k of w[r][k] * x[t][k]` for rows in tiles of `R`; four numbers of every row are
+/// written.
 ///
 /// # Safety
 /// Every address must be as [`Dots`] says, and AVX-512 there.
 #[target_feature(enable = "avx512f")]
 #[expect(clippy::needless_range_loop, reason = "rows and columns of a register tile")]
-unsafe fn dots<const R: usize, const C: usize, const TRADES: bool>(d: Dots) {
+unsafe fn dots<const R: usize, const C: usize, const TRADES: bool>(mut d: Dots) {
     // SAFETY: the caller's.
     unsafe {
-        let mut sums = [[_mm512_setzero_ps(); C]; R];
-        let (mut w, mut x, mut left) = (d.w, d.x, d.depth);
-        while left >= TRIPLE {
-            let mut ws = [[_mm512_setzero_ps(); 3]; R];
-            for (r, ws) in ws.iter_mut().enumerate() {
-                for (j, v) in ws.iter_mut().enumerate() {
-                    *v = _mm512_load_ps(w.add(r * d.w_row + j * LINE));
-                }
-            }
-            for c in 0..C {
-                let at = |j: usize| _mm512_load_ps(x.add(j * TILE * LINE + c * LINE));
-                let (x0, x1) = (at(0), at(1));
-                for r in 0..R {
-                    let sum = &mut sums[r][c];
-                    if TRADES {
-                        let (a, b) = (_mm512_add_ps(x0, ws[r][1]), _mm512_add_ps(x1, ws[r][0]));
-                        *sum = _mm512_fmadd_ps(a, b, *sum);
-                    } else {
-                        *sum = _mm512_fmadd_ps(x1, ws[r][1], _mm512_fmadd_ps(x0, ws[r][0], *sum));
+        for _ in 0..d.tiles {
+            let mut sums = [[_mm512_setzero_ps(); C]; R];
+            let (mut w, mut x, mut left) = (d.w, d.x, d.depth);
+            while left >= TRIPLE {
+                let mut ws = [[_mm512_setzero_ps(); 3]; R];
+                for (r, ws) in ws.iter_mut().enumerate() {
+                    for (j, v) in ws.iter_mut().enumerate() {
+                        *v = _mm512_load_ps(w.add(r * d.w_row + j * LINE));
                     }
                 }
-                let x2 = at(2);
-                for r in 0..R {
-                    sums[r][c] = _mm512_fmadd_ps(x2, ws[r][2], sums[r][c]);
-                }
-            }
-            (w, x, left) = (w.add(TRIPLE), x.add(TILE * TRIPLE), left - TRIPLE);
-        }
-        while left > 0 {
-            for r in 0..R {
-                let w = _mm512_load_ps(w.add(r * d.w_row));
                 for c in 0..C {
-                    sums[r][c] = _mm512_fmadd_ps(_mm512_load_ps(x.add(c * LINE)), w, sums[r][c]);
+                    let at = |j: usize| _mm512_load_ps(x.add(j * TILE * LINE + c * LINE));
+                    let (x0, x1) = (at(0), at(1));
+                    for r in 0..R {
+                        let sum = &mut sums[r][c];
+                        if TRADES {
+                            let (a, b) = (_mm512_add_ps(x0, ws[r][1]), _mm512_add_ps(x1, ws[r][0]));
+                            *sum = _mm512_fmadd_ps(a, b, *sum);
+                        } else {
+                            *sum = _mm512_fmadd_ps(x1, ws[r][1], _mm512_fmadd_ps(x0, ws[r][0], *sum));
+                        }
+                    }
+                    let x2 = at(2);
+                    for r in 0..R {
+                        sums[r][c] = _mm512_fmadd_ps(x2, ws[r][2], sums[r][c]);
+                    }
                 }
+                (w, x, left) = (w.add(TRIPLE), x.add(TILE * TRIPLE), left - TRIPLE);
             }
-            (w, x, left) = (w.add(LINE), x.add(TILE * LINE), left - LINE);
-        }
-        let mut all = [[_mm512_setzero_ps(); TILE]; TILE];
-        for r in 0..R {
-            all[r][..C].copy_from_slice(&sums[r]);
-        }
-        let four = |p: *const f32| _mm512_broadcast_f32x4(_mm_loadu_ps(p));
-        let mut totals = totals(all);
-        if TRADES {
-            totals = _mm512_sub_ps(_mm512_sub_ps(totals, four(d.x_own)), _mm512_loadu_ps(d.w_own));
-        }
-        totals = _mm512_mul_ps(totals, four(d.back));
-        for r in 0..R {
-            let mut sum = match r {
-                0 => _mm512_extractf32x4_ps::<0>(totals),
-                1 => _mm512_extractf32x4_ps::<1>(totals),
-                2 => _mm512_extractf32x4_ps::<2>(totals),
-                _ => _mm512_extractf32x4_ps::<3>(totals),
-            };
-            let to = d.out.add(r * d.out_row);
-            if d.add {
-                sum = _mm_add_ps(_mm_loadu_ps(to), sum);
+            while left > 0 {
+                for r in 0..R {
+                    let w = _mm512_load_ps(w.add(r * d.w_row));
+                    for c in 0..C {
+                        sums[r][c] = _mm512_fmadd_ps(_mm512_load_ps(x.add(c * LINE)), w, sums[r][c]);
+                    }
+                }
+                (w, x, left) = (w.add(LINE), x.add(TILE * LINE), left - LINE);
             }
-            _mm_storeu_ps(to, sum);
+            let mut all = [[_mm512_setzero_ps(); TILE]; TILE];
+            for r in 0..R {
+                all[r][..C].copy_from_slice(&sums[r]);
+            }
+            let four = |p: *const f32| _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+            let mut totals = totals(all);
+            if TRADES {
+                totals = _mm512_sub_ps(_mm512_sub_ps(totals, four(d.x_own)), _mm512_loadu_ps(d.w_own));
+            }
+            totals = _mm512_mul_ps(totals, four(d.back));
+            for r in 0..R {
+                let mut sum = match r {
+                    0 => _mm512_extractf32x4_ps::<0>(totals),
+                    1 => _mm512_extractf32x4_ps::<1>(totals),
+                    2 => _mm512_extractf32x4_ps::<2>(totals),
+                    _ => _mm512_extractf32x4_ps::<3>(totals),
+                };
+                let to = d.out.add(r * d.out_row);
+                if d.add {
+                    sum = _mm_add_ps(_mm_loadu_ps(to), sum);
+                }
+                _mm_storeu_ps(to, sum);
+            }
+            d.w = d.w.wrapping_add(R * d.w_row);
+            d.w_own = d.w_own.wrapping_add(R * TILE);
+            d.out = d.out.wrapping_add(R * d.out_row);
         }
     }
 }
@@ -428,19 +442,22 @@ fn totals(v: [[__m512; TILE]; TILE]) -> __m512 {
     lanes(lanes(row(v[0]), row(v[1])), lanes(row(v[2]), row(v[3])))
 }
 
-/// The traded neighbours' products within one row of a panel.
+/// The traded neighbours' products within each of a tile's rows of a panel.
 ///
 /// # Safety
-/// The row must be readable, and AVX-512 there.
+/// The rows must be readable, and AVX-512 there.
 #[target_feature(enable = "avx512f")]
-unsafe fn own_products(row: *const f32, depth: usize) -> f32 {
-    let mut sum = _mm512_setzero_ps();
+unsafe fn own_products(rows: *const f32, pitch: usize, depth: usize) -> [f32; TILE] {
+    let mut sums = [_mm512_setzero_ps(); TILE];
     for at in (0..depth / TRIPLE).map(|i| TRIPLE * i) {
-        // SAFETY: the caller's.
-        let (a, b) = unsafe { (_mm512_loadu_ps(row.add(at)), _mm512_loadu_ps(row.add(at + LINE))) };
-        sum = _mm512_fmadd_ps(a, b, sum);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let at = rows.wrapping_add(r * pitch + at);
+            // SAFETY: the caller's.
+            let (a, b) = unsafe { (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(LINE))) };
+            *sum = _mm512_fmadd_ps(a, b, *sum);
+        }
     }
-    _mm512_reduce_add_ps(sum)
+    sums.map(|sum| _mm512_reduce_add_ps(sum))
 }
 
 #[cfg(test)]
