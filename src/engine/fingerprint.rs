@@ -6,6 +6,7 @@ use crate::error::{Context, Result};
 use crate::hub::job::hex;
 use crate::model::act::weight_row;
 use crate::model::adapter::Adapter;
+use crate::model::kernels;
 use crate::model::linear::Weight;
 use crate::model::names::Proj;
 use serde::{Deserialize, Serialize};
@@ -202,7 +203,7 @@ impl Engine {
     }
 
     /// The hash of what a run computes with: the model's files, the adapter's weights, the number format, the device
-    /// and the kind of kernels. `None` where the model's files have changed since they were loaded.
+    /// and the kernels, with their revision. `None` where the model's files have changed since they were loaded.
     ///
     /// # Errors
     /// Where a file cannot be read, or `on` (bytes read, all bytes) says so.
@@ -216,9 +217,9 @@ impl Engine {
             Some(adapter) => adapter_hash(&adapter, self.decoder.blocks.len())?,
             None => String::new(),
         };
-        let kernels = crate::model::kernels::name();
+        let (kernels, revision) = (kernels::name(), kernels::REVISION);
         let (dtype, device) = (&self.info().dtype, &self.info().device);
-        Ok(Some(text_hash(&format!("{model} {adapter} {dtype} {device} {kernels}"))))
+        Ok(Some(text_hash(&format!("{model} {adapter} {dtype} {device} {kernels} {revision}"))))
     }
 }
 
