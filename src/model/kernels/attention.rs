@@ -1,13 +1,15 @@
 //! Causal attention over packed sequences with shared prefixes; scores of a block of queries at a time, so
 //! that memory grows with the number of keys and never with its square.
 
-use super::attention_pairs::{Paired, pair_rows};
+mod paired;
+
 use super::elementwise::{exp, tanh};
 use super::mat::{LINE, Mat, SendPtr};
 use super::simd::simd;
 use super::team;
 use super::tile::{Tile, Tiles};
 use crate::multiversion;
+use paired::{Paired, pair_rows};
 use std::cell::RefCell;
 use std::ops::Range;
 

@@ -11,7 +11,6 @@
 pub mod amx;
 pub mod attention;
 pub mod attention_backward;
-mod attention_pairs;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod elementwise_backward;
@@ -20,6 +19,7 @@ pub mod inner;
 pub mod mat;
 pub mod matmul;
 pub mod norms;
+mod pairs;
 pub mod rest;
 pub mod simd;
 pub mod source;

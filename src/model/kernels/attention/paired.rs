@@ -1,17 +1,17 @@
 //! Attention's operands rounded to bf16, two numbers side by side for the instructions that multiply pairs: queries and keys
 //! along the head's dimensions, values and the weights of their mean along the keys.
 
-use super::attention::{BLOCK, Heads, Keys, Sequence};
-use super::mat::{Mat, SendPtr};
-use super::source::{pair_row, pairs};
-use super::team;
-use super::tile::Tiles;
+use super::super::mat::{Mat, SendPtr};
+use super::super::pairs::{pair_row, pairs};
+use super::super::team;
+use super::super::tile::Tiles;
+use super::{BLOCK, Heads, Keys, Sequence};
 use std::ops::Range;
 
 /// Tiles over pairs, on processors whose vector instructions are their fastest ones for bf16.
 fn tiles() -> Option<&'static Tiles> {
     #[cfg(target_arch = "x86_64")]
-    if super::amx::available() {
+    if super::super::amx::available() {
         return None;
     }
     Tiles::of_pairs()
@@ -111,7 +111,7 @@ fn in_pairs(x: &Mat, runs: &[Range<usize>]) -> (Mat, Vec<usize>) {
 crate::multiversion! {
     /// Numbers `2 i` and `2 i + 1`, rounded, as the halves of number `i`.
     fn neighbours(x: &[f32], to: &mut [f32]) {
-        use super::source::pair;
+        use super::super::pairs::pair;
         let (twos, rest) = x.as_chunks::<2>();
         for (to, [a, b]) in to.iter_mut().zip(twos) {
             *to = pair(*a, *b);
@@ -132,8 +132,8 @@ pub(super) fn pair_rows(p: &[f32], to: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::attention::{Past, attention};
-    use super::super::testing::matrix;
+    use super::super::super::testing::matrix;
+    use super::super::{Past, attention};
     use super::*;
 
     fn rounded(m: &Mat) -> Mat {
