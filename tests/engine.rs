@@ -176,6 +176,7 @@ fn pooled_states_do_not_depend_on_batches_or_prefix_reuse() {
         (Pooling::Mean, Protocol::Default),
         (Pooling::Mean, Protocol::Paper),
         (Pooling::Last, Protocol::Default),
+        (Pooling::Query, Protocol::Default),
     ] {
         // States are kept by an engine: each has its own.
         let points = |items: Vec<(String, Vec<Item>)>| {
@@ -190,7 +191,9 @@ fn pooled_states_do_not_depend_on_batches_or_prefix_reuse() {
         let alone = points(alone.map(|(i, item)| (format!("l{i}"), vec![item.clone()])).collect());
         for (layer, apart) in together.iter().zip(&alone) {
             for (i, a) in layer.points["en"].iter().chain(&layer.points["de"]).enumerate() {
-                for b in [apart.points[&format!("l{i}")][0], apart.points[&format!("l{}", (i + 4) % 8)][0]] {
+                // Without a declared prefix the whole prompt is the query.
+                let like = if pooling == Pooling::Query { i } else { (i + 4) % 8 };
+                for b in [i, like].map(|i| apart.points[&format!("l{i}")][0]) {
                     let scale = 1.0 + a[0].abs();
                     let close = (a[0] - b[0]).abs() < 1e-3 * scale;
                     assert!(close, "{pooling:?} {protocol:?} layer {} item {i}: {a:?} {b:?}", layer.layer);
