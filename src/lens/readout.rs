@@ -13,7 +13,7 @@ use crate::model::decoder::Decoder;
 use crate::model::kernels::Mat;
 use crate::model::kernels::mat::LINE;
 use crate::model::kernels::matmul::CpuWeight;
-use crate::model::kernels::source::Source;
+use crate::model::kernels::source::{Source, Way};
 use crate::model::kernels::team;
 use crate::model::linear::{Weight, tensor_times};
 use rayon::prelude::*;
@@ -91,7 +91,8 @@ impl<'a> Readout<'a> {
     }
 
     fn source<'x>(&self, w: &CpuWeight, x: &'x Mat) -> Source<'x> {
-        let source = Source::new(x, (0, x.cols()), (w, w.out), w.suits_tiles(), w.rounds);
+        let way = Way { tiles: w.suits_tiles(), same_bits: !self.any_order };
+        let source = Source::new(x, (0, x.cols()), (w, w.out), way, w.rounds);
         if self.any_order { source.in_any_order() } else { source }
     }
 

@@ -2,7 +2,7 @@
 //! device, with adapters applied beside them.
 
 use super::act::{Act, Backend, RmsNorm, Vector, add_bias, device};
-use super::kernels::matmul::{Job, matmul, matmul_columns, matmul_normed, with_kernel};
+use super::kernels::matmul::{Job, matmul, matmul_columns, matmul_normed, without_tiles};
 use super::kernels::strips::Normed;
 use super::kernels::{CpuWeight, Mat};
 use crate::error::{Error, Result};
@@ -186,8 +186,7 @@ fn add_lora(lora: &Lora, x: &Act, y: &mut Act, cols: &Range<usize>) -> Result<()
     match (x, y, &lora.a, &lora.b) {
         (Act::Cpu(x), Act::Cpu(y), Weight::Cpu(a), Weight::Cpu(b)) => {
             let mut low = Mat::to_fill(a.out, cols.len());
-            // So thin that cutting the activations for the tiles would cost more than the product.
-            with_kernel(0, false, || {
+            without_tiles(|| {
                 matmul_columns(x, cols.start, &mut [Job { w: a, y: &mut low, add: false }], 0..cols.len());
                 matmul_columns(&low, 0, &mut [Job { w: b, y, add: true }], cols.clone());
             });

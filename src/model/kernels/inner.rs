@@ -17,6 +17,7 @@
 //! size, and back. Sums run in sixteen lanes along the depth, which keeps their rounding smaller than one long sum's;
 //! a token's result is the same to the last bit whatever stands beside it.
 
+mod across;
 mod block;
 mod dots;
 
@@ -26,7 +27,8 @@ use super::simd::{Simd, simd};
 use super::source::Output;
 use super::strips::Normed;
 use super::team;
-use block::Block;
+use across::{Across, Group};
+use block::{Block, Order};
 use dots::{Dots, dots, own_products};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
@@ -46,6 +48,10 @@ const FEW: usize = 32;
 /// Fewest inputs and rows of weights for which laying out the tokens pays.
 const SHALLOWEST: usize = 128;
 const FEWEST_ROWS: usize = 64;
+
+/// How much slower tokens are in tiles whose vectors lie along the depth than in vectors of their own, of which the last
+/// one may be mostly padding.
+const SLOWER: f64 = 1.15;
 
 thread_local! {
     static PANEL: RefCell<Option<Mat>> = const { RefCell::new(None) };
@@ -81,6 +87,12 @@ impl Kernels {
     /// Whether multiplications are traded for additions.
     pub fn trades(&self) -> bool {
         self.trades
+    }
+
+    /// Whether vectors lie across so many tokens.
+    fn across(&self, tokens: usize, same_bits: bool) -> bool {
+        let slower = tokens.next_multiple_of(TILE) as f64 * SLOWER;
+        self.trades && (same_bits || tokens.next_multiple_of(LINE) as f64 <= slower)
     }
 
     /// Whether weights `[rows, depth]` are worth laying out tokens for.
@@ -143,7 +155,8 @@ impl Ahead {
 /// Where the parts of a layout go.
 struct Places {
     to: SendPtr,
-    to_row: usize,
+    /// Floats from four tokens to the next where vectors lie along the depth.
+    to_row: Option<usize>,
     back: SendPtr,
     own: SendPtr,
     trades: bool,
@@ -156,14 +169,23 @@ impl Places {
     /// The sixteen tokens from `first` (a multiple of that) on, whose numbers are at `x`, each input's `x_row` after the
     /// one before. Every block has its own rows of the layout and its own numbers of the others.
     fn block(&self, first: usize, x: *const f32, x_row: usize) -> Block {
+        let (at, order) = match self.to_row {
+            Some(to_row) => (first / TILE * to_row, Order::Along { to_row }),
+            None => {
+                let vector = first / LINE;
+                let group = Group::of(vector, self.tokens.div_ceil(LINE));
+                let at = (group.from * self.depth + vector - group.from) * LINE;
+                (at, Order::Across { width: group.vectors * LINE })
+            }
+        };
         Block {
             x,
             x_row,
             depth: self.depth,
             tokens: LINE.min(self.tokens - first),
             size: self.size,
-            to: self.to.get().wrapping_add(first / TILE * self.to_row),
-            to_row: self.to_row,
+            to: self.to.get().wrapping_add(at),
+            order,
             back: self.back.get().wrapping_add(first),
             own: self.trades.then(|| self.own.get().wrapping_add(first)),
             own_row: self.tokens.next_multiple_of(LINE),
@@ -174,7 +196,10 @@ impl Places {
 /// A product's tokens, laid out for inner products.
 pub struct Inner {
     kernels: &'static Kernels,
-    /// Four tokens a row, `[depth / 16][4][16]`, each times a power of two.
+    /// Whether vectors lie across the tokens, not along the depth.
+    across: bool,
+    /// Each token times a power of two. Along the depth: four tokens a row, `[depth / 16][4][16]`. Across: groups of
+    /// vectors of tokens, each `[depth][vectors][16]`.
     x: Mat,
     depth: usize,
     tokens: usize,
@@ -187,10 +212,17 @@ pub struct Inner {
 impl Inner {
     /// `cols` columns of `x [in, tokens]` from column `from` on (a multiple of [`LINE`]), for weights of about the root
     /// mean square `size`. On the team that stands by, or the current rayon pool. The inputs must be whole vectors, and
-    /// the processor one for which [`Kernels::chosen`] gave these.
-    pub fn new(kernels: &'static Kernels, x: &Mat, from: usize, cols: usize, size: f32) -> Self {
+    /// the processor one for which [`Kernels::chosen`] gave these. With `same_bits` a token's result does not depend on how
+    /// many there are.
+    pub fn new(
+        kernels: &'static Kernels,
+        x: &Mat,
+        (from, cols): (usize, usize),
+        size: f32,
+        same_bits: bool,
+    ) -> Self {
         assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
-        let mut out = Self::to_fill(kernels, x.rows(), cols);
+        let mut out = Self::to_fill(kernels, x.rows(), cols, same_bits);
         let places = out.places(size);
         team::each(cols.div_ceil(LINE), |i| {
             // SAFETY: rows of x reach to whole vectors; every block is laid out once.
@@ -200,8 +232,8 @@ impl Inner {
     }
 
     /// The same of an input that is computed meanwhile.
-    pub fn of_normed(kernels: &'static Kernels, normed: &Normed, size: f32) -> Self {
-        let mut out = Self::to_fill(kernels, normed.x.rows(), normed.x.cols());
+    pub fn of_normed(kernels: &'static Kernels, normed: &Normed, size: f32, same_bits: bool) -> Self {
+        let mut out = Self::to_fill(kernels, normed.x.rows(), normed.x.cols(), same_bits);
         let places = out.places(size);
         normed.each(|strip| {
             for c in (0..strip.tokens).step_by(LINE) {
@@ -212,12 +244,14 @@ impl Inner {
         out
     }
 
-    fn to_fill(kernels: &'static Kernels, depth: usize, tokens: usize) -> Self {
+    fn to_fill(kernels: &'static Kernels, depth: usize, tokens: usize, same_bits: bool) -> Self {
         assert!(depth.is_multiple_of(LINE));
         let width = tokens.next_multiple_of(LINE);
+        let across = kernels.across(tokens, same_bits);
         Self {
             kernels,
-            x: Mat::to_fill(width / TILE, TILE * depth),
+            across,
+            x: if across { Mat::to_fill(1, width * depth) } else { Mat::to_fill(width / TILE, TILE * depth) },
             depth,
             tokens,
             back: vec![1.0; width],
@@ -227,7 +261,7 @@ impl Inner {
 
     fn places(&mut self, size: f32) -> Places {
         Places {
-            to_row: self.x.stride(),
+            to_row: (!self.across).then_some(self.x.stride()),
             to: SendPtr(self.x.flat_mut().as_mut_ptr()),
             back: SendPtr(self.back.as_mut_ptr()),
             own: SendPtr(self.own.as_mut_ptr()),
@@ -288,31 +322,75 @@ impl Inner {
         ahead: &mut Ahead,
     ) {
         let (pitch, w) = (panel.stride(), panel.flat());
-        // A row's own products once for each of a tile's tokens.
-        let mut own = [[0f32; TILE]; ROWS];
+        let mut own = [0f32; ROWS];
         if self.kernels.trades {
-            for (tile, own) in own.chunks_exact_mut(TILE).enumerate().take(count.div_ceil(TILE)) {
+            for (tile, own) in own.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(count.div_ceil(TILE)) {
                 // SAFETY: the panel is of whole tiles.
-                let found = unsafe { own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len()) };
-                own.iter_mut().zip(found).for_each(|(own, found)| *own = [found; TILE]);
+                *own = unsafe { own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len()) };
             }
         }
-        let x_own = &self.own[deep.start / PIECE * self.back.len()..];
+        let panel = Panel { w, pitch, count, own, deep: deep.clone() };
+        // SAFETY: the caller's.
+        unsafe {
+            match self.across {
+                true => self.across(&panel, (out, out_row), add, ahead),
+                false => self.along(&panel, (out, out_row), add, ahead),
+            }
+        }
+    }
+
+    /// A panel times groups of vectors of tokens.
+    ///
+    /// # Safety
+    /// As for [`Inner::panel_times`].
+    unsafe fn across(&self, panel: &Panel, (out, out_row): (*mut f32, usize), add: bool, ahead: &mut Ahead) {
+        let vectors = self.tokens.div_ceil(LINE);
+        let lines = (ahead.left / 64).div_ceil((vectors / 2).max(1));
+        let x_own = &self.own[panel.deep.start / PIECE * self.back.len()..];
+        for group in Group::all(vectors) {
+            ahead.fetch(lines);
+            let first = group.from * LINE;
+            let tiles = Across {
+                tiles: 0,
+                depth: panel.deep.len(),
+                w: panel.w.as_ptr(),
+                w_row: panel.pitch,
+                x: self.x.flat()[first * self.depth + panel.deep.start * group.vectors * LINE..].as_ptr(),
+                w_own: panel.own.as_ptr(),
+                x_own: x_own[first..].as_ptr(),
+                back: self.back[first..].as_ptr(),
+                out: out.wrapping_add(first),
+                out_row,
+                add,
+            };
+            // SAFETY: the caller's; the panel has these rows.
+            unsafe { tiles.run(panel.count, group.vectors) };
+        }
+    }
+
+    /// A panel times tokens in fours.
+    ///
+    /// # Safety
+    /// As for [`Inner::panel_times`].
+    unsafe fn along(&self, panel: &Panel, (out, out_row): (*mut f32, usize), add: bool, ahead: &mut Ahead) {
+        // A row's own products once for each of a tile's tokens.
+        let own = panel.own.map(|own| [own; TILE]);
+        let x_own = &self.own[panel.deep.start / PIECE * self.back.len()..];
         let lines = (ahead.left / 64).div_ceil(self.tokens.div_ceil(TILE));
-        let whole = count / TILE;
+        let whole = panel.count / TILE;
         for token in (0..self.tokens).step_by(TILE) {
             ahead.fetch(lines);
             // Whole tiles together, rows that are left over as one of their own.
-            for (tiles, rows, r) in [(whole, TILE, 0), (1, count % TILE, whole * TILE)] {
+            for (tiles, rows, r) in [(whole, TILE, 0), (1, panel.count % TILE, whole * TILE)] {
                 if tiles == 0 || rows == 0 {
                     continue;
                 }
                 let dots = Dots {
                     tiles,
-                    depth: deep.len(),
-                    w: w[r * pitch..].as_ptr(),
-                    w_row: pitch,
-                    x: self.x.flat()[token / TILE * self.x.stride() + deep.start * TILE..].as_ptr(),
+                    depth: panel.deep.len(),
+                    w: panel.w[r * panel.pitch..].as_ptr(),
+                    w_row: panel.pitch,
+                    x: self.x.flat()[token / TILE * self.x.stride() + panel.deep.start * TILE..].as_ptr(),
                     w_own: own[r..].as_ptr().cast(),
                     x_own: x_own[token..].as_ptr(),
                     back: self.back[token..].as_ptr(),
@@ -326,6 +404,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// Rows of weights, widened.
+struct Panel<'a> {
+    w: &'a [f32],
+    pitch: usize,
+    count: usize,
+    /// Each row's own products.
+    own: [f32; ROWS],
+    deep: Range<usize>,
 }
 
 #[cfg(test)]

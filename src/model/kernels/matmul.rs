@@ -5,7 +5,7 @@ use super::amx;
 #[cfg(target_arch = "x86_64")]
 use super::inner::Ahead;
 use super::mat::{LINE, Mat, SendPtr};
-use super::source::{Output, Source};
+use super::source::{Output, Source, Way};
 use super::strips::Normed;
 use super::team;
 use crate::error::{Error, Result};
@@ -203,8 +203,8 @@ pub fn interleaved_place(r: usize, dim: usize) -> usize {
 const ROWS: usize = 64;
 
 thread_local! {
-    /// Whether products that are begun on this thread use the processor's tiles, where it has them.
-    static TILES: Cell<bool> = const { Cell::new(true) };
+    /// What is asked of products that are begun on this thread.
+    static WAY: Cell<Way> = const { Cell::new(Way { tiles: true, same_bits: false }) };
 }
 
 /// Fewest tokens for which cutting the weights for the tiles pays.
@@ -213,19 +213,29 @@ const FEWEST: usize = 48;
 /// Runs `work`, whose products are over about `tokens` tokens, with the kernel that is the faster one for so many; or,
 /// where the same sum must come out whatever it is computed beside (`same_bits`), with one kernel always.
 pub fn with_kernel<T>(tokens: usize, same_bits: bool, work: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
+    on_the_way(Way { tiles: same_bits || tokens >= FEWEST, same_bits }, work)
+}
+
+/// Runs `work` without the processor's tiles: its products are so thin that cutting the activations for them would cost
+/// more than the product.
+pub fn without_tiles<T>(work: impl FnOnce() -> T) -> T {
+    on_the_way(Way { tiles: false, ..WAY.get() }, work)
+}
+
+fn on_the_way<T>(way: Way, work: impl FnOnce() -> T) -> T {
+    struct Restore(Way);
     impl Drop for Restore {
         fn drop(&mut self) {
-            TILES.set(self.0);
+            WAY.set(self.0);
         }
     }
-    let _restore = Restore(TILES.replace(same_bits || tokens >= FEWEST));
+    let _restore = Restore(WAY.replace(way));
     work()
 }
 
 /// Whether products that are begun on this thread use the processor's tiles, where it has them.
 pub fn uses_tiles() -> bool {
-    TILES.get()
+    WAY.get().tiles
 }
 
 /// One product of a group that shares its input.
@@ -243,10 +253,11 @@ pub struct Job<'a> {
 /// the columns up to the next multiple of [`LINE`] after `cols.end` are overwritten as well.
 pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usize>) {
     let rounds = jobs.iter().all(|j| j.w.rounds);
-    let tiles = TILES.get() || jobs.iter().all(|j| j.w.suits_tiles());
+    let way = WAY.get();
+    let way = Way { tiles: way.tiles || jobs.iter().all(|j| j.w.suits_tiles()), ..way };
     let Some(first) = jobs.first() else { return };
     assert!(jobs.iter().all(|j| j.w.inp == x.rows()));
-    let source = Source::new(x, (x_from, cols.len()), (first.w, outputs(jobs)), tiles, rounds);
+    let source = Source::new(x, (x_from, cols.len()), (first.w, outputs(jobs)), way, rounds);
     run(&source, jobs, cols);
 }
 
@@ -255,7 +266,9 @@ pub fn matmul_columns(x: &Mat, x_from: usize, jobs: &mut [Job], cols: Range<usiz
 pub fn matmul_normed(normed: &Normed, jobs: &mut [Job]) -> bool {
     let rounds = jobs.iter().all(|j| j.w.rounds);
     assert!(jobs.iter().all(|j| j.w.inp == normed.x.rows()));
-    let source = jobs.first().and_then(|first| Source::of_normed(normed, (first.w, outputs(jobs)), rounds));
+    let same_bits = WAY.get().same_bits;
+    let source =
+        jobs.first().and_then(|first| Source::of_normed(normed, (first.w, outputs(jobs)), same_bits, rounds));
     if let Some(source) = &source {
         run(source, jobs, 0..normed.x.cols());
     }

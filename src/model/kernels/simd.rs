@@ -62,6 +62,33 @@ pub(super) fn fetch_to_write<T>(p: *const T) {
     unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags, readonly)) }
 }
 
+/// A number in all lanes of a vector, from memory. On Zen 4 `vbroadcastss` takes the arithmetic units' time even from
+/// memory, where the same as an integer takes none; the compiler knows no difference and would choose the former.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn broadcast(p: *const f32) -> std::arch::x86_64::__m512 {
+    let lanes;
+    // SAFETY: the caller's: the number is there.
+    unsafe {
+        std::arch::asm!("vpbroadcastd {}, dword ptr [{}]", out(zmm_reg) lanes, in(reg) p, options(pure, readonly, nostack, preserves_flags));
+    }
+    lanes
+}
+
+/// The same in half a vector.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn broadcast_half(p: *const f32) -> std::arch::x86_64::__m256 {
+    let lanes;
+    // SAFETY: the caller's.
+    unsafe {
+        std::arch::asm!("vpbroadcastd {}, dword ptr [{}]", out(ymm_reg) lanes, in(reg) p, options(pure, readonly, nostack, preserves_flags));
+    }
+    lanes
+}
+
 /// Compiles a function body once per instruction set and calls the best one: the plain loop stays the only
 /// source, and the compiler vectorises it for each set.
 #[macro_export]

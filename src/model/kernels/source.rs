@@ -54,32 +54,46 @@ pub enum Source<'a> {
     Tiles(amx::Packed),
 }
 
+/// What is asked of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The processor's own tiles, where it has them.
+    pub tiles: bool,
+    /// A column's result does not depend, to the last bit, on how many columns there are.
+    pub same_bits: bool,
+}
+
 impl<'a> Source<'a> {
     /// `cols` columns of `x` from column `from` (a multiple of [`LINE`]), for the processor's own tiles where it has them
-    /// and `tiles` asks for them, for its bf16 arithmetic where it has any and `rounds` asks for it, for inner products
+    /// and the way asks for them, for its bf16 arithmetic where it has any and `rounds` asks for it, for inner products
     /// where those are fast for weights like `w`, of which there are `rows` rows. On the current rayon pool.
     pub fn new(
         x: &'a Mat,
         (from, cols): (usize, usize),
         (w, rows): (&CpuWeight, usize),
-        tiles: bool,
+        way: Way,
         rounds: bool,
     ) -> Self {
         assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
         #[cfg(target_arch = "x86_64")]
-        if amx::available() && (tiles || rounds) {
+        if amx::available() && (way.tiles || rounds) {
             return Self::Tiles(amx::Packed::new(x, from, cols, if rounds { 1 } else { 3 }));
         }
         match Tiles::of_pairs() {
             Some(tiles) if rounds && x.rows().is_multiple_of(2) => {
                 Self::Pairs { x: pairs(x, from, cols), tiles, rest: None }
             }
-            _ => Self::floats(x, (from, cols), (w, rows)),
+            _ => Self::floats(x, (from, cols), (w, rows), way.same_bits),
         }
     }
 
     /// Of an input that is computed meanwhile; `None` where that does not go together with the kernel.
-    pub fn of_normed(normed: &Normed, (w, rows): (&CpuWeight, usize), rounds: bool) -> Option<Self> {
+    pub fn of_normed(
+        normed: &Normed,
+        (w, rows): (&CpuWeight, usize),
+        same_bits: bool,
+        rounds: bool,
+    ) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if amx::available() {
             return None;
@@ -92,19 +106,24 @@ impl<'a> Source<'a> {
         }
         #[cfg(target_arch = "x86_64")]
         if let Some(kernels) = Kernels::chosen().filter(|_| Kernels::suits(rows, normed.x.rows())) {
-            return Some(Self::Inner(Inner::of_normed(kernels, normed, w.size())));
+            return Some(Self::Inner(Inner::of_normed(kernels, normed, w.size(), same_bits)));
         }
-        let _ = (w, rows);
+        let _ = (w, rows, same_bits);
         None
     }
 
     /// Exact f32 products on vectors.
-    fn floats(x: &'a Mat, (from, cols): (usize, usize), (w, rows): (&CpuWeight, usize)) -> Self {
+    fn floats(
+        x: &'a Mat,
+        (from, cols): (usize, usize),
+        (w, rows): (&CpuWeight, usize),
+        same_bits: bool,
+    ) -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(kernels) = Kernels::chosen().filter(|_| Kernels::suits(rows, x.rows())) {
-            return Self::Inner(Inner::new(kernels, x, from, cols, w.size()));
+            return Self::Inner(Inner::new(kernels, x, (from, cols), w.size(), same_bits));
         }
-        let _ = (w, rows);
+        let _ = (w, rows, same_bits);
         Self::Floats { x, from, cols }
     }
 
@@ -333,7 +352,7 @@ mod tests {
                 with_kernel(if tiles { usize::MAX } else { 0 }, false, || {
                     matmul(&x, &mut [Job { w, y: &mut want, add: false }]);
                 });
-                let source = Source::new(&x, (0, n), (w, out), tiles || w.suits_tiles(), false);
+                let source = Source::new(&x, (0, n), (w, out), Way { tiles: tiles || w.suits_tiles(), same_bits: false }, false);
                 let width = n.next_multiple_of(LINE);
                 for first in (0..out).step_by(200) {
                     let rows = first..out.min(first + 200);
@@ -361,7 +380,7 @@ mod tests {
             let mut want = Mat::zeros(out, n);
             with_kernel(0, false, || matmul(&rounded, &mut [Job { w: &w, y: &mut want, add: false }]));
             let rounding = w.clone().rounding();
-            let mut sources = vec![Source::new(&x, (0, n), (&w, out), false, true)];
+            let mut sources = vec![Source::new(&x, (0, n), (&w, out), Way { tiles: false, same_bits: false }, true)];
             if let Some(tiles) = Tiles::of_pairs() {
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None });
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None }.in_any_order());

@@ -108,7 +108,7 @@ macro_rules! tiles {
                         xs[c] = $load(x.add(c * $lanes));
                     }
                     for r in 0..R {
-                        let b = $splat(*w.add(r * t.w_row));
+                        let b = $splat(w.add(r * t.w_row));
                         for c in 0..C {
                             acc[r][c] = $fma(b, xs[c], acc[r][c]);
                         }
@@ -136,6 +136,8 @@ macro_rules! tiles {
 }
 
 #[cfg(target_arch = "x86_64")]
+use super::simd::{broadcast, broadcast_half};
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 /// Asks for a cache line; any address is allowed, also one behind the weights' end.
@@ -151,7 +153,7 @@ fn no_fetch(_: *const f32) {}
 
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX512, avx512, #[target_feature(enable = "avx512f")] __m512, 16, rows: 8, [1, 2, 3, 4, 5, 6, 7, 8],
-    zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: _mm512_set1_ps,
+    zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: broadcast,
     fma: _mm512_fmadd_ps, prefetch: fetch);
 
 /// `c + a * b` over the pairs in every lane.
@@ -171,12 +173,12 @@ pub(super) fn dot_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
 
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX512_PAIRS, avx512_pairs, #[target_feature(enable = "avx512f,avx512bf16")] __m512, 16, rows: 8, [1, 2, 3, 4, 5, 6, 7, 8],
-    zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: _mm512_set1_ps,
+    zero: _mm512_setzero_ps(), load: _mm512_loadu_ps, store: _mm512_storeu_ps, splat: broadcast,
     fma: dot_pairs, prefetch: fetch);
 
 #[cfg(target_arch = "x86_64")]
 tiles!(AVX2, avx2, #[target_feature(enable = "avx2,fma")] __m256, 8, rows: 4, [1, 2, 3, 4],
-    zero: _mm256_setzero_ps(), load: _mm256_loadu_ps, store: _mm256_storeu_ps, splat: _mm256_set1_ps,
+    zero: _mm256_setzero_ps(), load: _mm256_loadu_ps, store: _mm256_storeu_ps, splat: broadcast_half,
     fma: _mm256_fmadd_ps, prefetch: fetch);
 
 /// Four floats that the compiler maps to whatever vectors the target has.
@@ -195,8 +197,9 @@ unsafe fn quad_store(p: *mut f32, q: Quad) {
 }
 
 #[inline(always)]
-fn quad_splat(x: f32) -> Quad {
-    [x; 4]
+unsafe fn quad_splat(p: *const f32) -> Quad {
+    // SAFETY: as above.
+    [unsafe { *p }; 4]
 }
 
 #[inline(always)]

@@ -6,6 +6,15 @@ use super::{PIECE, TILE, TRIPLE};
 use std::arch::x86_64::*;
 use std::ops::RangeInclusive;
 
+/// How tokens are laid out.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    /// As [`super::dots::Dots`] takes them, `to_row` from four tokens to the next four.
+    Along { to_row: usize },
+    /// As [`super::across::Across`] takes them, `width` from an input to the next.
+    Across { width: usize },
+}
+
 /// Sixteen columns that are to be laid out.
 pub(super) struct Block {
     pub x: *const f32,
@@ -15,7 +24,7 @@ pub(super) struct Block {
     pub tokens: usize,
     pub size: f32,
     pub to: *mut f32,
-    pub to_row: usize,
+    pub order: Order,
     pub back: *mut f32,
     pub own: Option<*mut f32>,
     pub own_row: usize,
@@ -28,22 +37,51 @@ impl Block {
     pub unsafe fn lay_out(&self) {
         // SAFETY: the caller's.
         unsafe {
-            let (scale, ahead) = match self.own {
-                Some(own) => (self.measure(own), 0),
-                None => (_mm512_set1_ps(1.0), LINE),
+            let (scale, measured) = match self.own {
+                Some(own) => (self.measure(own), true),
+                None => (_mm512_set1_ps(1.0), false),
             };
+            match self.order {
+                Order::Along { to_row } => self.along(scale, if measured { 0 } else { LINE }, to_row),
+                Order::Across { width } => self.across(scale, if measured { 0 } else { TRIPLE }, width),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Block::lay_out`].
+    #[target_feature(enable = "avx512f")]
+    unsafe fn along(&self, scale: __m512, ahead: usize, to_row: usize) {
+        // SAFETY: the caller's.
+        unsafe {
             for k in (0..self.depth).step_by(LINE) {
                 let mut rows = [_mm512_setzero_ps(); LINE];
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = _mm512_mul_ps(self.row(k + i, ahead), scale);
                 }
                 for (t, token) in transposed(rows).into_iter().enumerate() {
-                    let to = self.token(t).add(k * TILE);
+                    let to = self.to.add(t / TILE * to_row + t % TILE * LINE + k * TILE);
                     // What both sides read last is slow to become this one's.
                     fetch_to_write(to.wrapping_add(2 * LINE * TILE));
                     _mm512_store_ps(to, token);
                 }
             }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Block::lay_out`].
+    #[target_feature(enable = "avx512f")]
+    unsafe fn across(&self, scale: __m512, ahead: usize, width: usize) {
+        let place = |k: usize, to: *mut f32| {
+            fetch_to_write(to.wrapping_add(LINE * width));
+            // SAFETY: the caller's.
+            unsafe { _mm512_store_ps(to, _mm512_mul_ps(self.row(k, ahead), scale)) }
+        };
+        let whole = self.depth / TRIPLE * TRIPLE;
+        let together = (0..whole).step_by(TRIPLE).flat_map(|k| (k..k + LINE).flat_map(|k| [0, LINE, 2 * LINE].map(|j| k + j)));
+        for (i, k) in together.chain(whole..self.depth).enumerate() {
+            place(k, self.to.wrapping_add(i * width));
         }
     }
 
@@ -113,11 +151,6 @@ impl Block {
             }
             scale
         }
-    }
-
-    /// Where a token's first vector goes; the next ones lie `TILE * LINE` numbers apart.
-    fn token(&self, t: usize) -> *mut f32 {
-        self.to.wrapping_add(t / TILE * self.to_row + t % TILE * LINE)
     }
 
     /// # Safety

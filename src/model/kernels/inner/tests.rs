@@ -4,24 +4,25 @@ use super::super::testing::{matrix, numbers};
 use super::block::transposed;
 use super::*;
 
-/// Both ways of multiplying, where the processor has the instructions.
-fn all() -> Vec<&'static Kernels> {
+/// Both ways of multiplying, where the processor has the instructions, and whether the bits must be the same for any number
+/// of tokens: then vectors lie across these, where those of so few lie along the depth otherwise.
+fn all() -> Vec<(&'static Kernels, bool)> {
     if simd() != Simd::Avx512 {
         println!("skipped: no AVX-512 here");
         return Vec::new();
     }
-    vec![&TRADING, &PLAIN]
+    vec![(&TRADING, false), (&TRADING, true), (&PLAIN, false)]
 }
 
 fn times(
-    kernels: &'static Kernels,
+    (kernels, same_bits): (&'static Kernels, bool),
     w: &CpuWeight,
     x: &Mat,
     (from, cols): (usize, usize),
     y: &mut Mat,
     add: bool,
 ) {
-    let inner = Inner::new(kernels, x, from, cols, w.size());
+    let inner = Inner::new(kernels, x, (from, cols), w.size(), same_bits);
     let out = Output { y: SendPtr(y.flat_mut().as_mut_ptr()), row: y.stride(), add };
     // SAFETY: y is ours and large enough.
     unsafe { inner.rows_times(w, 0..w.out, out) }
@@ -30,7 +31,7 @@ fn times(
 #[test]
 fn products_are_at_least_as_exact_as_one_long_sum() {
     for (out, depth, n) in
-        [(1, 16, 1), (5, 48, 3), (67, 640, 19), (70, 768, 34), (130, 1296, 33), (6, 2048, 50)]
+        [(1, 16, 1), (5, 48, 3), (67, 640, 19), (70, 768, 34), (130, 1296, 33), (6, 2048, 50), (23, 640, 70)]
     {
         let w =
             CpuWeight::floats(numbers(out * depth, 1).into_iter().map(|v| v * 0.03).collect(), out, depth);
@@ -58,13 +59,13 @@ fn products_are_at_least_as_exact_as_one_long_sum() {
                 (0..n).map(one).collect()
             })
             .collect();
-        for kernels in all() {
+        for way in all() {
             for add in [false, true] {
                 let mut y = Mat::zeros(out, n);
                 if add {
                     y.flat_mut().fill(0.5);
                 }
-                times(kernels, &w, &x, (LINE, n), &mut y, add);
+                times(way, &w, &x, (LINE, n), &mut y, add);
                 let mut error = 0f64;
                 for (r, exact) in exact.iter().enumerate() {
                     let row = w.row(r);
@@ -83,7 +84,8 @@ fn products_are_at_least_as_exact_as_one_long_sum() {
                     }
                 }
                 let (ours, usual) = ((error / size).sqrt(), (usual / size).sqrt());
-                println!("{out} x {depth} x {n}, trades {}: {ours:.1e}, one sum {usual:.1e}", kernels.trades);
+                let (trades, across) = (way.0.trades, way.0.across(n, way.1));
+                println!("{out} x {depth} x {n}, trades {trades}, across {across}: {ours:.1e}, one sum {usual:.1e}");
                 assert!(ours <= usual + 2e-7, "{out} {depth} {n} {add}: {ours:e} against {usual:e}");
             }
         }
@@ -95,15 +97,15 @@ fn a_tokens_bits_do_not_depend_on_its_neighbours_nor_on_the_rows_taken_together(
     let (out, depth, n) = (75, 1280, 37);
     let w = CpuWeight::floats(numbers(out * depth, 3), out, depth);
     let x = matrix(depth, n, 4);
-    for kernels in all() {
+    for way in all() {
         let mut together = Mat::zeros(out, n);
-        times(kernels, &w, &x, (0, n), &mut together, false);
+        times(way, &w, &x, (0, n), &mut together, false);
         for c in [0, 3, 17, 36] {
             let mut alone = Mat::zeros(out, 1);
-            times(kernels, &w, &Mat::from_tokens(depth, 1, &x.column(c)), (0, 1), &mut alone, false);
+            times(way, &w, &Mat::from_tokens(depth, 1, &x.column(c)), (0, 1), &mut alone, false);
             assert_eq!(alone.column(0), together.column(c));
         }
-        let inner = Inner::new(kernels, &x, 0, n, w.size());
+        let inner = Inner::new(way.0, &x, (0, n), w.size(), way.1);
         let mut y = Mat::zeros(7, n);
         let to = Output { y: SendPtr(y.flat_mut().as_mut_ptr()), row: y.stride(), add: false };
         // SAFETY: y is ours and has seven rows.
@@ -125,9 +127,9 @@ fn tokens_of_zeros_and_of_no_numbers_stay_what_they_are() {
     x.set_column(2, &token);
     x.set_column(3, &x.column(0).iter().map(|v| v * 1e-30).collect::<Vec<f32>>());
     x.set_column(4, &x.column(0).iter().map(|v| v * 1e30).collect::<Vec<f32>>());
-    for kernels in all() {
+    for way in all() {
         let mut y = Mat::zeros(out, 5);
-        times(kernels, &w, &x, (0, 5), &mut y, false);
+        times(way, &w, &x, (0, 5), &mut y, false);
         for r in 0..out {
             let y = y.row(r);
             assert!(y[1].abs() < 1e-5 && y[2].is_nan());
