@@ -25,10 +25,10 @@ use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
 use super::simd::{Simd, simd};
 use super::source::Output;
-use super::strips::Normed;
+use super::strips::{self, Normed};
 use super::team;
 use across::{Across, Group};
-use block::{Block, Order};
+use block::Block;
 use dots::{Dots, dots, own_products};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
@@ -166,29 +166,43 @@ struct Places {
 }
 
 impl Places {
-    /// The sixteen tokens from `first` (a multiple of that) on, whose numbers are at `x`, each input's `x_row` after the
-    /// one before. Every block has its own rows of the layout and its own numbers of the others.
-    fn block(&self, first: usize, x: *const f32, x_row: usize) -> Block {
-        let (at, order) = match self.to_row {
-            Some(to_row) => (first / TILE * to_row, Order::Along { to_row }),
-            None => {
-                let vector = first / LINE;
-                let group = Group::of(vector, self.tokens.div_ceil(LINE));
-                let at = (group.from * self.depth + vector - group.from) * LINE;
-                (at, Order::Across { width: group.vectors * LINE })
-            }
-        };
-        Block {
-            x,
+    /// The tokens from `first` (a multiple of sixteen) on, whose numbers are at `x`, each input's `x_row` after the one
+    /// before. Every block of sixteen has its own places in the layout and its own numbers of the others.
+    ///
+    /// # Safety
+    /// The numbers must be there, up to whole vectors of tokens; nobody else uses these tokens' places.
+    unsafe fn lay_out(&self, (first, tokens): (usize, usize), x: *const f32, x_row: usize) {
+        let vectors = first / LINE..(first + tokens).div_ceil(LINE);
+        let block = |vector: usize, at: usize| Block {
+            x: x.wrapping_add((vector - vectors.start) * LINE),
             x_row,
             depth: self.depth,
-            tokens: LINE.min(self.tokens - first),
+            tokens: LINE.min(self.tokens - vector * LINE),
             size: self.size,
             to: self.to.get().wrapping_add(at),
-            order,
-            back: self.back.get().wrapping_add(first),
-            own: self.trades.then(|| self.own.get().wrapping_add(first)),
+            back: self.back.get().wrapping_add(vector * LINE),
+            own: self.trades.then(|| self.own.get().wrapping_add(vector * LINE)),
             own_row: self.tokens.next_multiple_of(LINE),
+        };
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(to_row) = self.to_row {
+                vectors.clone().for_each(|v| block(v, v * LINE / TILE * to_row).lay_along(to_row));
+                return;
+            }
+            let mut at = vectors.start;
+            while at < vectors.end {
+                let group = Group::of(at, self.tokens.div_ceil(LINE));
+                let width = group.vectors * LINE;
+                let one = |v: usize| block(v, (group.from * self.depth + v - group.from) * LINE);
+                let end = vectors.end.min(group.from + group.vectors);
+                match end - at {
+                    1 => Block::lay_across(&[one(at)], width),
+                    2 => Block::lay_across(&[one(at), one(at + 1)], width),
+                    _ => Block::lay_across(&[one(at), one(at + 1), one(at + 2)], width),
+                }
+                at = end;
+            }
         }
     }
 }
@@ -224,9 +238,11 @@ impl Inner {
         assert!(from.is_multiple_of(LINE) && from + cols <= x.cols());
         let mut out = Self::to_fill(kernels, x.rows(), cols, same_bits);
         let places = out.places(size);
-        team::each(cols.div_ceil(LINE), |i| {
-            // SAFETY: rows of x reach to whole vectors; every block is laid out once.
-            unsafe { places.block(i * LINE, x.flat()[from + i * LINE..].as_ptr(), x.stride()).lay_out() }
+        let strip = strips::width(cols);
+        team::each(cols.div_ceil(strip), |i| {
+            let (first, tokens) = (i * strip, strip.min(cols - i * strip));
+            // SAFETY: rows of x reach to whole vectors; every token is laid out once.
+            unsafe { places.lay_out((first, tokens), x.flat()[from + first..].as_ptr(), x.stride()) }
         });
         out
     }
@@ -236,10 +252,8 @@ impl Inner {
         let mut out = Self::to_fill(kernels, normed.x.rows(), normed.x.cols(), same_bits);
         let places = out.places(size);
         normed.each(|strip| {
-            for c in (0..strip.tokens).step_by(LINE) {
-                // SAFETY: strips are of whole vectors; every block is laid out once.
-                unsafe { places.block(strip.first + c, strip.rows[c..].as_ptr(), strip.row).lay_out() }
-            }
+            // SAFETY: strips are of whole vectors; every token is laid out once.
+            unsafe { places.lay_out((strip.first, strip.tokens), strip.rows.as_ptr(), strip.row) }
         });
         out
     }

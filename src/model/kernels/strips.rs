@@ -17,10 +17,15 @@ pub struct Normed<'a> {
 }
 
 /// Tokens of a strip, and of one where there are few: all threads shall have some.
-const MANY: usize = 3 * LINE;
+const MANY: usize = 2 * LINE;
 const FEW: usize = LINE;
 /// Most tokens that are few.
 const FEW_TOKENS: usize = 4 * MANY;
+
+/// Tokens of a strip of so many.
+pub(super) fn width(tokens: usize) -> usize {
+    if tokens <= FEW_TOKENS { FEW } else { MANY }
+}
 
 thread_local! {
     static STRIP: RefCell<Option<Mat>> = const { RefCell::new(None) };
@@ -42,7 +47,7 @@ impl Normed<'_> {
     pub(super) fn each(&self, work: impl Fn(Computed) + Sync) {
         let (rows, cols) = (self.x.rows(), self.x.cols());
         assert_eq!(self.w.len(), rows);
-        let width = if cols <= FEW_TOKENS { FEW } else { MANY };
+        let width = width(cols);
         team::each(cols.div_ceil(width), |i| {
             STRIP.with_borrow_mut(|strip| {
                 let fits = |m: &&mut Mat| m.rows() >= rows && m.cols() == width;

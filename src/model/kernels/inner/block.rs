@@ -6,15 +6,6 @@ use super::{PIECE, TILE, TRIPLE};
 use std::arch::x86_64::*;
 use std::ops::RangeInclusive;
 
-/// How tokens are laid out.
-#[derive(Clone, Copy)]
-pub(super) enum Order {
-    /// As [`super::dots::Dots`] takes them, `to_row` from four tokens to the next four.
-    Along { to_row: usize },
-    /// As [`super::across::Across`] takes them, `width` from an input to the next.
-    Across { width: usize },
-}
-
 /// Sixteen columns that are to be laid out.
 pub(super) struct Block {
     pub x: *const f32,
@@ -24,36 +15,24 @@ pub(super) struct Block {
     pub tokens: usize,
     pub size: f32,
     pub to: *mut f32,
-    pub order: Order,
     pub back: *mut f32,
     pub own: Option<*mut f32>,
     pub own_row: usize,
 }
 
 impl Block {
+    /// As [`super::dots::Dots`] takes them, `to_row` from four tokens to the next four.
+    ///
     /// # Safety
     /// Every address must be there for its size, and AVX-512.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn lay_out(&self) {
+    pub unsafe fn lay_along(&self, to_row: usize) {
         // SAFETY: the caller's.
         unsafe {
-            let (scale, measured) = match self.own {
-                Some(own) => (self.measure(own), true),
-                None => (_mm512_set1_ps(1.0), false),
+            let (scale, ahead) = match self.own {
+                Some(own) => (self.measure(own), 0),
+                None => (_mm512_set1_ps(1.0), LINE),
             };
-            match self.order {
-                Order::Along { to_row } => self.along(scale, if measured { 0 } else { LINE }, to_row),
-                Order::Across { width } => self.across(scale, if measured { 0 } else { TRIPLE }, width),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for [`Block::lay_out`].
-    #[target_feature(enable = "avx512f")]
-    unsafe fn along(&self, scale: __m512, ahead: usize, to_row: usize) {
-        // SAFETY: the caller's.
-        unsafe {
             for k in (0..self.depth).step_by(LINE) {
                 let mut rows = [_mm512_setzero_ps(); LINE];
                 for (i, row) in rows.iter_mut().enumerate() {
@@ -69,19 +48,36 @@ impl Block {
         }
     }
 
+    /// Blocks beside each other as [`super::across::Across`] takes them, `width` from an input to the next.
+    ///
     /// # Safety
-    /// As for [`Block::lay_out`].
+    /// As for [`Block::lay_along`], and every block has its own products.
     #[target_feature(enable = "avx512f")]
-    unsafe fn across(&self, scale: __m512, ahead: usize, width: usize) {
-        let place = |k: usize, to: *mut f32| {
-            fetch_to_write(to.wrapping_add(LINE * width));
-            // SAFETY: the caller's.
-            unsafe { _mm512_store_ps(to, _mm512_mul_ps(self.row(k, ahead), scale)) }
-        };
-        let whole = self.depth / TRIPLE * TRIPLE;
-        let together = (0..whole).step_by(TRIPLE).flat_map(|k| (k..k + LINE).flat_map(|k| [0, LINE, 2 * LINE].map(|j| k + j)));
-        for (i, k) in together.chain(whole..self.depth).enumerate() {
-            place(k, self.to.wrapping_add(i * width));
+    pub unsafe fn lay_across<const N: usize>(blocks: &[Self; N], width: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut scales = [_mm512_setzero_ps(); N];
+            for (scale, block) in scales.iter_mut().zip(blocks) {
+                *scale = block.own.map_or(_mm512_set1_ps(1.0), |own| block.measure(own));
+            }
+            let depth = blocks[0].depth;
+            let mut to = blocks[0].to;
+            let mut place = |k: usize| {
+                for (i, (block, scale)) in blocks.iter().zip(scales).enumerate() {
+                    fetch_to_write(to.wrapping_add(AHEAD * width + i * LINE));
+                    _mm512_store_ps(to.add(i * LINE), _mm512_mul_ps(block.row(k, 0), scale));
+                }
+                to = to.wrapping_add(width);
+            };
+            let whole = depth / TRIPLE * TRIPLE;
+            for triple in (0..whole).step_by(TRIPLE) {
+                for k in triple..triple + LINE {
+                    place(k);
+                    place(k + LINE);
+                    place(k + 2 * LINE);
+                }
+            }
+            (whole..depth).for_each(place);
         }
     }
 
@@ -89,7 +85,7 @@ impl Block {
     /// processor does not fetch them by itself.
     ///
     /// # Safety
-    /// As for [`Block::lay_out`].
+    /// As for [`Block::lay_along`].
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn row(&self, k: usize, ahead: usize) -> __m512 {
@@ -105,7 +101,7 @@ impl Block {
     /// The tokens' scales; what undoes them and the scaled tokens' own products are written.
     ///
     /// # Safety
-    /// As for [`Block::lay_out`].
+    /// As for [`Block::lay_along`].
     #[target_feature(enable = "avx512f")]
     unsafe fn measure(&self, own: *mut f32) -> __m512 {
         // One sum would wait for itself, and lose more.
@@ -188,6 +184,9 @@ impl Block {
         if by.abs() <= 100.0 { (by.exp2() as f32, (-by).exp2() as f32) } else { (1.0, 1.0) }
     }
 }
+
+/// Inputs ahead that are asked for to be written: what both sides read last is slow to become this one's.
+const AHEAD: usize = 48;
 
 /// Sums of squares beyond which, either way, squares and products are no f32 numbers any more or lose theirs.
 const SAFE: RangeInclusive<f64> = 1e-25..=1e30;
