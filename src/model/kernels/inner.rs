@@ -14,8 +14,8 @@
 //! multiply-and-add. Where adders and multipliers are the same units, nothing is traded.
 //!
 //! It is as exact as the usual sum where both sides are of one size: tokens are scaled by a power of two to the weights'
-//! size, and back. Sums run in sixteen lanes along the depth, which keeps their rounding smaller than one long sum's;
-//! a token's result is the same to the last bit whatever stands beside it.
+//! size, and back. Vectors lie across the tokens where these fill them, or else along the depth, sixteen lanes of a sum;
+//! within either way a token's result is the same to the last bit whatever stands beside it.
 
 mod across;
 mod block;
@@ -49,10 +49,6 @@ const FEW: usize = 32;
 const SHALLOWEST: usize = 128;
 const FEWEST_ROWS: usize = 64;
 
-/// How much slower tokens are in tiles whose vectors lie along the depth than in vectors of their own, of which the last
-/// one may be mostly padding.
-const SLOWER: f64 = 1.15;
-
 thread_local! {
     static PANEL: RefCell<Option<Mat>> = const { RefCell::new(None) };
 }
@@ -81,7 +77,8 @@ static PLAIN: Kernels = Kernels { trades: false, table: table!(false) };
 impl Kernels {
     /// Those for this processor, where it has the instructions.
     pub fn chosen() -> Option<&'static Self> {
-        (simd() == Simd::Avx512).then(|| if adders_stand_aside() { &TRADING } else { &PLAIN })
+        let trading = || is_x86_feature_detected!("avx512vl") && adders_stand_aside();
+        (simd() == Simd::Avx512).then(|| if trading() { &TRADING } else { &PLAIN })
     }
 
     /// Whether multiplications are traded for additions.
@@ -91,8 +88,9 @@ impl Kernels {
 
     /// Whether vectors lie across so many tokens.
     fn across(&self, tokens: usize, same_bits: bool) -> bool {
-        let slower = tokens.next_multiple_of(TILE) as f64 * SLOWER;
-        self.trades && (same_bits || tokens.next_multiple_of(LINE) as f64 <= slower)
+        // Measured on Zen 4, in the time of one token in whole groups.
+        let along = tokens.next_multiple_of(TILE) as f64 * 1.19;
+        self.trades && (same_bits || across::cost(tokens) <= along)
     }
 
     /// Whether weights `[rows, depth]` are worth laying out tokens for.
@@ -179,6 +177,7 @@ impl Places {
             depth: self.depth,
             tokens: LINE.min(self.tokens - vector * LINE),
             size: self.size,
+            rest: self.to_row.is_none(),
             to: self.to.get().wrapping_add(at),
             back: self.back.get().wrapping_add(vector * LINE),
             own: self.trades.then(|| self.own.get().wrapping_add(vector * LINE)),
@@ -192,7 +191,7 @@ impl Places {
             }
             let mut at = vectors.start;
             while at < vectors.end {
-                let group = Group::of(at, self.tokens.div_ceil(LINE));
+                let group = Group::of(at, self.tokens);
                 let width = group.vectors * LINE;
                 let one = |v: usize| block(v, (group.from * self.depth + v - group.from) * LINE);
                 let end = vectors.end.min(group.from + group.vectors);
@@ -338,9 +337,12 @@ impl Inner {
         let (pitch, w) = (panel.stride(), panel.flat());
         let mut own = [0f32; ROWS];
         if self.kernels.trades {
-            for (tile, own) in own.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(count.div_ceil(TILE)) {
+            for (tile, own) in own.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(count.div_ceil(TILE))
+            {
                 // SAFETY: the panel is of whole tiles.
-                *own = unsafe { own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len()) };
+                *own = unsafe {
+                    own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len(), self.across)
+                };
             }
         }
         let panel = Panel { w, pitch, count, own, deep: deep.clone() };
@@ -359,13 +361,12 @@ impl Inner {
     /// As for [`Inner::panel_times`].
     unsafe fn across(&self, panel: &Panel, (out, out_row): (*mut f32, usize), add: bool, ahead: &mut Ahead) {
         let vectors = self.tokens.div_ceil(LINE);
-        let lines = (ahead.left / 64).div_ceil((vectors / 2).max(1));
+        let lines = (ahead.left / 64).div_ceil(vectors) * 2;
         let x_own = &self.own[panel.deep.start / PIECE * self.back.len()..];
-        for group in Group::all(vectors) {
+        for group in Group::all(self.tokens) {
             ahead.fetch(lines);
             let first = group.from * LINE;
             let tiles = Across {
-                tiles: 0,
                 depth: panel.deep.len(),
                 w: panel.w.as_ptr(),
                 w_row: panel.pitch,
@@ -378,7 +379,7 @@ impl Inner {
                 add,
             };
             // SAFETY: the caller's; the panel has these rows.
-            unsafe { tiles.run(panel.count, group.vectors) };
+            unsafe { tiles.run(panel.count, group) };
         }
     }
 

@@ -352,7 +352,13 @@ mod tests {
                 with_kernel(if tiles { usize::MAX } else { 0 }, false, || {
                     matmul(&x, &mut [Job { w, y: &mut want, add: false }]);
                 });
-                let source = Source::new(&x, (0, n), (w, out), Way { tiles: tiles || w.suits_tiles(), same_bits: false }, false);
+                let source = Source::new(
+                    &x,
+                    (0, n),
+                    (w, out),
+                    Way { tiles: tiles || w.suits_tiles(), same_bits: false },
+                    false,
+                );
                 let width = n.next_multiple_of(LINE);
                 for first in (0..out).step_by(200) {
                     let rows = first..out.min(first + 200);
@@ -380,7 +386,8 @@ mod tests {
             let mut want = Mat::zeros(out, n);
             with_kernel(0, false, || matmul(&rounded, &mut [Job { w: &w, y: &mut want, add: false }]));
             let rounding = w.clone().rounding();
-            let mut sources = vec![Source::new(&x, (0, n), (&w, out), Way { tiles: false, same_bits: false }, true)];
+            let mut sources =
+                vec![Source::new(&x, (0, n), (&w, out), Way { tiles: false, same_bits: false }, true)];
             if let Some(tiles) = Tiles::of_pairs() {
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None });
                 sources.push(Source::Pairs { x: pairs(&x, 0, n), tiles, rest: None }.in_any_order());

@@ -2,6 +2,7 @@
 
 use super::super::mat::LINE;
 use super::super::simd::fetch_to_write;
+use super::across::Threes;
 use super::{PIECE, TILE, TRIPLE};
 use std::arch::x86_64::*;
 use std::ops::RangeInclusive;
@@ -14,6 +15,8 @@ pub(super) struct Block {
     /// How many of the columns are tokens; the others become zero.
     pub tokens: usize,
     pub size: f32,
+    /// Whether what is left over beside whole triples is traded too.
+    pub rest: bool,
     pub to: *mut f32,
     pub back: *mut f32,
     pub own: Option<*mut f32>,
@@ -69,15 +72,14 @@ impl Block {
                 }
                 to = to.wrapping_add(width);
             };
-            let whole = depth / TRIPLE * TRIPLE;
-            for triple in (0..whole).step_by(TRIPLE) {
-                for k in triple..triple + LINE {
+            for t in (0..depth).step_by(PIECE).flat_map(|from| threes(from, depth, true)) {
+                for k in t.from..t.from + t.apart {
                     place(k);
-                    place(k + LINE);
-                    place(k + 2 * LINE);
+                    place(k + t.apart);
+                    place(k + 2 * t.apart);
                 }
             }
-            (whole..depth).for_each(place);
+            (Threes::inputs(depth)..depth).for_each(place);
         }
     }
 
@@ -108,21 +110,21 @@ impl Block {
         let mut squares = [_mm512_setzero_ps(); 4];
         for (piece, from) in (0..self.depth).step_by(PIECE).enumerate() {
             let mut products = [_mm512_setzero_ps(); LINE];
-            let mut k = from;
             let end = self.depth.min(from + PIECE);
+            let mut done = from;
             // SAFETY: the caller's.
             unsafe {
-                while k + TRIPLE <= end {
-                    for (i, sum) in products.iter_mut().enumerate() {
-                        let [a, b, c] = [0, LINE, 2 * LINE].map(|j| self.row(k + j + i, TRIPLE));
+                for t in threes(from, self.depth, self.rest) {
+                    for (i, sum) in products.iter_mut().enumerate().take(t.apart) {
+                        let [a, b, c] = [0, t.apart, 2 * t.apart].map(|j| self.row(t.from + j + i, TRIPLE));
                         *sum = _mm512_fmadd_ps(a, b, *sum);
                         for (square, v) in squares.iter_mut().zip([a, b, c]) {
                             *square = _mm512_fmadd_ps(v, v, *square);
                         }
                     }
-                    k += TRIPLE;
+                    done = t.from + 3 * t.apart;
                 }
-                for k in k..end {
+                for k in done..end {
                     let v = self.row(k, 0);
                     squares[3] = _mm512_fmadd_ps(v, v, squares[3]);
                 }
@@ -162,10 +164,10 @@ impl Block {
     /// The token must be there.
     unsafe fn careful(&self, t: usize, piece: usize, scale: f32) -> f32 {
         let (from, scale) = (piece * PIECE, f64::from(scale));
-        let triples = PIECE.min(self.depth - from) / TRIPLE;
-        let at = (0..triples).flat_map(|i| (0..LINE).map(move |l| from + TRIPLE * i + l));
+        let threes = threes(from, self.depth, self.rest);
+        let at = threes.flat_map(|t| (t.from..t.from + t.apart).map(move |k| (k, k + t.apart)));
         // SAFETY: the caller's.
-        at.map(|k| unsafe { scale * self.number(k, t) * (scale * self.number(k + LINE, t)) }).sum::<f64>()
+        at.map(|(a, b)| unsafe { scale * self.number(a, t) * (scale * self.number(b, t)) }).sum::<f64>()
             as f32
     }
 
@@ -183,6 +185,13 @@ impl Block {
         // Both powers must be numbers; a token of zeros has no size.
         if by.abs() <= 100.0 { (by.exp2() as f32, (-by).exp2() as f32) } else { (1.0, 1.0) }
     }
+}
+
+/// The inputs whose products are traded in the piece of `depth` from `from` on.
+fn threes(from: usize, depth: usize, rest: bool) -> impl Iterator<Item = Threes> {
+    let piece = PIECE.min(depth - from);
+    Threes::of(if rest { piece } else { piece / TRIPLE * TRIPLE })
+        .map(move |t| Threes { from: from + t.from, ..t })
 }
 
 /// Inputs ahead that are asked for to be written: what both sides read last is slow to become this one's.

@@ -120,18 +120,30 @@ fn totals(v: [[__m512; TILE]; TILE]) -> __m512 {
     lanes(lanes(row(v[0]), row(v[1])), lanes(row(v[2]), row(v[3])))
 }
 
-/// The traded neighbours' products within each of a tile's rows of a panel.
+/// The traded neighbours' products within each of a tile's rows of a panel, with those of what is left over beside whole
+/// triples where `rest`.
 ///
 /// # Safety
 /// The rows must be readable, and AVX-512 there.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn own_products(rows: *const f32, pitch: usize, depth: usize) -> [f32; TILE] {
+pub unsafe fn own_products(rows: *const f32, pitch: usize, depth: usize, rest: bool) -> [f32; TILE] {
     let mut sums = [_mm512_setzero_ps(); TILE];
     for at in (0..depth / TRIPLE).map(|i| TRIPLE * i) {
         for (r, sum) in sums.iter_mut().enumerate() {
             let at = rows.wrapping_add(r * pitch + at);
             // SAFETY: the caller's.
             let (a, b) = unsafe { (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(LINE))) };
+            *sum = _mm512_fmadd_ps(a, b, *sum);
+        }
+    }
+    let (whole, apart) = (depth / TRIPLE * TRIPLE, depth % TRIPLE / 3);
+    if rest && apart > 0 {
+        let there = (1 << apart) - 1;
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let at = rows.wrapping_add(r * pitch + whole);
+            // SAFETY: the caller's.
+            let (a, b) =
+                unsafe { (_mm512_maskz_loadu_ps(there, at), _mm512_maskz_loadu_ps(there, at.add(apart))) };
             *sum = _mm512_fmadd_ps(a, b, *sum);
         }
     }

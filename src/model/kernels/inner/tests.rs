@@ -30,9 +30,16 @@ fn times(
 
 #[test]
 fn products_are_at_least_as_exact_as_one_long_sum() {
-    for (out, depth, n) in
-        [(1, 16, 1), (5, 48, 3), (67, 640, 19), (70, 768, 34), (130, 1296, 33), (6, 2048, 50), (23, 640, 70)]
-    {
+    for (out, depth, n) in [
+        (1, 16, 1),
+        (5, 48, 3),
+        (67, 640, 19),
+        (70, 768, 34),
+        (130, 1296, 33),
+        (6, 2048, 50),
+        (23, 640, 70),
+        (9, 656, 84),
+    ] {
         let w =
             CpuWeight::floats(numbers(out * depth, 1).into_iter().map(|v| v * 0.03).collect(), out, depth);
         let mut x = matrix(depth, n + LINE, 2);
@@ -85,7 +92,9 @@ fn products_are_at_least_as_exact_as_one_long_sum() {
                 }
                 let (ours, usual) = ((error / size).sqrt(), (usual / size).sqrt());
                 let (trades, across) = (way.0.trades, way.0.across(n, way.1));
-                println!("{out} x {depth} x {n}, trades {trades}, across {across}: {ours:.1e}, one sum {usual:.1e}");
+                println!(
+                    "{out} x {depth} x {n}, trades {trades}, across {across}: {ours:.1e}, one sum {usual:.1e}"
+                );
                 assert!(ours <= usual + 2e-7, "{out} {depth} {n} {add}: {ours:e} against {usual:e}");
             }
         }
@@ -94,13 +103,13 @@ fn products_are_at_least_as_exact_as_one_long_sum() {
 
 #[test]
 fn a_tokens_bits_do_not_depend_on_its_neighbours_nor_on_the_rows_taken_together() {
-    let (out, depth, n) = (75, 1280, 37);
+    let (out, depth, n) = (75, 1296, 35);
     let w = CpuWeight::floats(numbers(out * depth, 3), out, depth);
     let x = matrix(depth, n, 4);
     for way in all() {
         let mut together = Mat::zeros(out, n);
         times(way, &w, &x, (0, n), &mut together, false);
-        for c in [0, 3, 17, 36] {
+        for c in [0, 3, 17, 34] {
             let mut alone = Mat::zeros(out, 1);
             times(way, &w, &Mat::from_tokens(depth, 1, &x.column(c)), (0, 1), &mut alone, false);
             assert_eq!(alone.column(0), together.column(c));
