@@ -16,7 +16,7 @@ use super::matmul::CpuWeight;
 use super::simd::simd;
 #[cfg(target_arch = "x86_64")]
 use super::source::Output;
-use super::source::panel_times;
+use super::source::{DEPTH, panel_times};
 use super::tile::{Tile, Tiles};
 use crate::engine::control::Cancel;
 use crate::error::Result;
@@ -195,7 +195,7 @@ impl Task<'_> {
             prefetch: std::ptr::null(),
         };
         // SAFETY: the block has rows of `inp` numbers, rows of x and z reach to whole vectors.
-        unsafe { panel_times(Tiles::of(simd()), tile, block.len() / inp, self.x.cols()) };
+        unsafe { panel_times(Tiles::of(simd()), tile, block.len() / inp, (self.x.cols(), DEPTH)) };
     }
 
     /// The negative log-likelihoods' sum and the gradient from all parts.

@@ -18,7 +18,9 @@ use std::ops::Range;
 /// Numbers of a row that are widened at a time: whole blocks of every format, small enough for the L2 cache.
 const WIDE: usize = 1024;
 /// Depth of one pass over a tile, so that its slice of activations stays in the L1 cache.
-const DEPTH: usize = 176;
+pub(super) const DEPTH: usize = 176;
+/// The same of pairs, whose activations the arithmetic has time to fetch from the L2 cache.
+const DEPTH_OF_PAIRS: usize = 512;
 /// Most tokens for which the weights' way from memory takes longer than the arithmetic: their rows are read once, in the
 /// order in which they lie there.
 const FEW: usize = 6 * LINE;
@@ -234,7 +236,7 @@ unsafe fn pairs_times(
                 prefetch: if tokens == 0 { ahead } else { std::ptr::null() },
             };
             // SAFETY: as in `floats_times`.
-            unsafe { panel_times(tiles, tile, rows.len(), TOKENS.min(whole - tokens)) };
+            unsafe { panel_times(tiles, tile, rows.len(), (TOKENS.min(whole - tokens), DEPTH_OF_PAIRS)) };
         }
     });
 }
@@ -287,7 +289,7 @@ unsafe fn floats_times(
                 };
                 // SAFETY: the panel holds `count` rows of `depth` numbers `w_row` apart; rows of x and y reach at
                 // least to `tokens + width` rounded up to whole vectors, and y's belong to the caller alone.
-                unsafe { panel_times(Tiles::of(simd()), tile, count, width) };
+                unsafe { panel_times(Tiles::of(simd()), tile, count, (width, DEPTH)) };
             }
         }
     });
@@ -297,7 +299,7 @@ unsafe fn floats_times(
 ///
 /// # Safety
 /// As for [`Tiles::run`], for all `rows` and for `width` columns rounded up to whole vectors.
-pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, width: usize) {
+pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, (width, most): (usize, usize)) {
     let tile = |(k, depth): (usize, usize), (c, vectors): (usize, usize), r: usize| {
         let tile = Tile {
             k: depth.min(whole.k - k),
@@ -323,7 +325,7 @@ pub(super) unsafe fn panel_times(tiles: &Tiles, whole: Tile, rows: usize, width:
         return;
     }
     // Even pieces: 640 is four times 160 rather than three times 176 and a rest.
-    let depth = whole.k.div_ceil(whole.k.div_ceil(DEPTH).max(1));
+    let depth = whole.k.div_ceil(whole.k.div_ceil(most).max(1));
     for k in (0..whole.k).step_by(depth.max(1)) {
         for columns in tiles.column_blocks(width) {
             row_blocks.clone().for_each(|r| tile((k, depth), columns, r));
