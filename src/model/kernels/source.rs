@@ -203,29 +203,35 @@ unsafe fn pairs_times(
     out: Output,
 ) {
     let k = w.inp / 2;
-    // An odd number of cache lines: rows must not share their cache sets.
-    let pitch = (k.div_ceil(LINE) | 1) * LINE;
+    let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
+    // Rows must not share their cache sets: where their distance is a multiple of many lines, they are copied to one that
+    // is an odd number of them.
+    let direct = !(4 * k).is_multiple_of(512) && bytes.as_ptr().cast::<f32>().is_aligned();
+    let pitch = if direct { k } else { (k.div_ceil(LINE) | 1) * LINE };
     let whole = x.cols() - rest.map_or(0, Rest::columns);
     SCRATCH.with_borrow_mut(|scratch| {
-        // Pairs of the file's own bytes, copied so that they are aligned.
-        scratch.resize(scratch.len().max(rows.len() * pitch), 0.0);
-        let bytes = &w.bytes()[rows.start * w.inp * 2..rows.end * w.inp * 2];
-        for (to, row) in scratch.chunks_mut(pitch).zip(bytes.chunks_exact(4 * k)) {
-            bytes_of_mut(&mut to[..k]).copy_from_slice(row);
+        if !direct {
+            scratch.resize(scratch.len().max(rows.len() * pitch), 0.0);
+            for (to, row) in scratch.chunks_mut(pitch).zip(bytes.chunks_exact(4 * k)) {
+                bytes_of_mut(&mut to[..k]).copy_from_slice(row);
+            }
         }
+        // SAFETY: aligned, and any bits are floats.
+        let filed = || unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<f32>(), bytes.len() / 4) };
+        let panel: &[f32] = if direct { filed() } else { scratch };
         if let Some(rest) = rest {
             for first in (0..rows.len()).step_by(WIDENED) {
                 let to = out.y.get().wrapping_add(first * out.row + whole);
                 let count = WIDENED.min(rows.len() - first);
                 // SAFETY: these rows are in the scratch; the caller's.
-                unsafe { rest.times((&scratch[first * pitch..], pitch), count, (to, out.row), out.add) };
+                unsafe { rest.times((&panel[first * pitch..], pitch), count, (to, out.row), out.add) };
             }
         }
         let ahead = w.bytes().as_ptr().wrapping_add(next * w.inp * 2).cast::<f32>();
         for tokens in (0..whole).step_by(TOKENS) {
             let tile = Tile {
                 k,
-                w: scratch.as_ptr(),
+                w: panel.as_ptr(),
                 w_row: pitch,
                 w_k: 1,
                 x: x.flat()[tokens..].as_ptr(),
