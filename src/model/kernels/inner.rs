@@ -19,6 +19,7 @@
 
 mod across;
 mod block;
+mod columns;
 mod dots;
 
 use super::mat::{LINE, Mat, SendPtr};
@@ -345,7 +346,7 @@ impl Inner {
                 };
             }
         }
-        let panel = Panel { w, pitch, count, own, deep: deep.clone() };
+        let panel = Panel { w, row: pitch, input: 1, count, own, deep: deep.clone() };
         // SAFETY: the caller's.
         unsafe {
             match self.across {
@@ -369,7 +370,8 @@ impl Inner {
             let tiles = Across {
                 depth: panel.deep.len(),
                 w: panel.w.as_ptr(),
-                w_row: panel.pitch,
+                w_row: panel.row,
+                w_k: panel.input,
                 x: self.x.flat()[first * self.depth + panel.deep.start * group.vectors * LINE..].as_ptr(),
                 w_own: panel.own.as_ptr(),
                 x_own: x_own[first..].as_ptr(),
@@ -403,8 +405,8 @@ impl Inner {
                 let dots = Dots {
                     tiles,
                     depth: panel.deep.len(),
-                    w: panel.w[r * panel.pitch..].as_ptr(),
-                    w_row: panel.pitch,
+                    w: panel.w[r * panel.row..].as_ptr(),
+                    w_row: panel.row,
                     x: self.x.flat()[token / TILE * self.x.stride() + panel.deep.start * TILE..].as_ptr(),
                     w_own: own[r..].as_ptr().cast(),
                     x_own: x_own[token..].as_ptr(),
@@ -424,7 +426,9 @@ impl Inner {
 /// Rows of weights, widened.
 struct Panel<'a> {
     w: &'a [f32],
-    pitch: usize,
+    /// Floats from a row to the next, and from an input to the next.
+    row: usize,
+    input: usize,
     count: usize,
     /// Each row's own products.
     own: [f32; ROWS],

@@ -233,9 +233,9 @@ fn on_the_way<T>(way: Way, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Whether products that are begun on this thread use the processor's tiles, where it has them.
-pub fn uses_tiles() -> bool {
-    WAY.get().tiles
+/// What is asked of products that are begun on this thread.
+pub(super) fn way() -> Way {
+    WAY.get()
 }
 
 /// One product of a group that shares its input.

@@ -2,10 +2,13 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::mat::{LINE, Mat, SendPtr};
-use super::matmul::{CpuWeight, uses_tiles};
-use super::simd::simd;
 #[cfg(target_arch = "x86_64")]
+use super::inner::{Inner, Kernels};
+use super::mat::{LINE, Mat, SendPtr};
+use super::matmul::CpuWeight;
+#[cfg(target_arch = "x86_64")]
+use super::matmul::way;
+use super::simd::simd;
 use super::source::Output;
 use super::tile::{Tile, Tiles};
 use rayon::prelude::*;
@@ -28,16 +31,32 @@ thread_local! {
 pub fn matmul_transposed(w: &CpuWeight, x: &Mat, y: &mut Mat, add: bool) {
     assert!(w.out == x.rows() && w.inp == y.rows() && x.cols() == y.cols());
     #[cfg(target_arch = "x86_64")]
-    if amx::available() && (uses_tiles() || w.rounds) {
-        return on_tiles(w, x, y, add);
+    {
+        let way = way();
+        if amx::available() && (way.tiles || w.rounds) {
+            return on_tiles(w, x, y, add);
+        }
+        if let Some(kernels) = Kernels::chosen().filter(|k| k.suits_columns(w, x.cols(), way.same_bits)) {
+            let inner = Inner::new(kernels, x, (0, x.cols()), w.size(), way.same_bits);
+            return in_columns(w, y, |columns, out| {
+                // SAFETY: these columns' rows of `y` are this task's alone; they reach to whole vectors.
+                unsafe { inner.columns_times(w, columns, Output { add, ..out }) }
+            });
+        }
     }
+    in_columns(w, y, |columns, Output { y, row, .. }| {
+        SCRATCH.with_borrow_mut(|scratch| columns_times(w, columns, x, y, row, add, scratch));
+    });
+}
+
+/// Columns of the weights, and where their rows of `y` are, a task's at a time on the current rayon pool.
+fn in_columns(w: &CpuWeight, y: &mut Mat, work: impl Fn(Range<usize>, Output) + Sync) {
     let wide = WIDE.max(w.format.block_len());
     let (row, to) = (y.stride(), SendPtr(y.flat_mut().as_mut_ptr()));
     let starts: Vec<usize> = (0..w.inp).step_by(wide).collect();
     starts.into_par_iter().for_each(|first| {
-        let columns = first..w.inp.min(first + wide);
         let y = SendPtr(to.get().wrapping_add(first * row));
-        SCRATCH.with_borrow_mut(|scratch| columns_times(w, columns, x, y, row, add, scratch));
+        work(first..w.inp.min(first + wide), Output { y, row, add: false });
     });
 }
 
@@ -149,7 +168,9 @@ mod tests {
 
     #[test]
     fn the_transposed_product_equals_the_plain_sum() {
-        for (out, inp, tokens) in [(1, 1, 1), (5, 3, 17), (67, 640, 49), (700, 130, 33), (33, 100, 530)] {
+        for (out, inp, tokens) in
+            [(1, 1, 1), (5, 3, 17), (67, 640, 49), (700, 130, 33), (33, 100, 530), (848, 150, 70)]
+        {
             let w = CpuWeight::floats(numbers(out * inp, 1), out, inp);
             let xs = numbers(out * tokens, 2);
             let x = Mat::from_tokens(out, tokens, &xs);

@@ -53,7 +53,9 @@ pub fn cost(tokens: usize) -> f64 {
 pub struct Across {
     pub depth: usize,
     pub w: *const f32,
+    /// Floats from a row to the next, and from an input to the next.
     pub w_row: usize,
+    pub w_k: usize,
     /// `[depth][vectors of the group][16]`, on cache lines; inputs that are multiplied together stand together (see
     /// [`Threes`]).
     pub x: *const f32,
@@ -164,7 +166,7 @@ unsafe fn across<const R: usize, const C: usize, const H: bool>(mut d: Across, t
                         let mut ws = [[_mm512_setzero_ps(); 2]; 4];
                         for r in rows.clone() {
                             let w = w.add(r * d.w_row);
-                            ws[r - first] = [broadcast(w), broadcast(w.add(apart))];
+                            ws[r - first] = [broadcast(w), broadcast(w.add(apart * d.w_k))];
                         }
                         for c in 0..C {
                             for r in rows.clone() {
@@ -175,7 +177,7 @@ unsafe fn across<const R: usize, const C: usize, const H: bool>(mut d: Across, t
                         }
                         let mut w2s = [_mm512_setzero_ps(); 4];
                         for r in rows.clone() {
-                            let w2 = broadcast(w.add(r * d.w_row + 2 * apart));
+                            let w2 = broadcast(w.add(r * d.w_row + 2 * apart * d.w_k));
                             for c in 0..C {
                                 sums[r][c] = _mm512_fmadd_ps(xs[2][c], w2, sums[r][c]);
                             }
@@ -191,9 +193,9 @@ unsafe fn across<const R: usize, const C: usize, const H: bool>(mut d: Across, t
                             }
                         }
                     }
-                    (w, x) = (w.add(1), x.add(3 * width));
+                    (w, x) = (w.wrapping_add(d.w_k), x.add(3 * width));
                 }
-                (w, left) = (w.add(2 * apart), left - 3 * apart);
+                (w, left) = (w.wrapping_add(2 * apart * d.w_k), left - 3 * apart);
             }
             for _ in 0..left {
                 for r in 0..R {
@@ -206,7 +208,7 @@ unsafe fn across<const R: usize, const C: usize, const H: bool>(mut d: Across, t
                         halves[r] = _mm256_fmadd_ps(x, _mm512_castps512_ps256(w), halves[r]);
                     }
                 }
-                (w, x) = (w.add(1), x.add(width));
+                (w, x) = (w.wrapping_add(d.w_k), x.add(width));
             }
             for r in 0..R {
                 let (own, out) = (broadcast(d.w_own.add(r)), d.out.add(r * d.out_row));
@@ -254,7 +256,7 @@ mod tests {
     #[test]
     fn threes_take_inputs_once() {
         for depth in (0..200).step_by(LINE) {
-            let all = Threes::of(depth).flat_map(|t| (t.from..t.from + 3 * t.apart));
+            let all = Threes::of(depth).flat_map(|t| t.from..t.from + 3 * t.apart);
             assert!(all.eq(0..Threes::inputs(depth)));
             assert!(depth - Threes::inputs(depth) < 3);
         }
