@@ -10,6 +10,8 @@ use super::amx;
 use super::attention::soft_cap;
 use super::elementwise::exp;
 #[cfg(target_arch = "x86_64")]
+use super::inner::Inner;
+#[cfg(target_arch = "x86_64")]
 use super::mat::SendPtr;
 use super::mat::{LINE, Mat};
 use super::matmul::CpuWeight;
@@ -69,6 +71,16 @@ pub fn cross_entropy(
             #[cfg(target_arch = "x86_64")]
             packed: (amx::available() && to - from >= FEWEST)
                 .then(|| amx::Packed::new(states, 0, to - from, 3)),
+            #[cfg(target_arch = "x86_64")]
+            inner: match amx::available() {
+                true => None,
+                false => Inner::of_floats(
+                    &states.flat()[..states.rows() * states.stride()],
+                    states.stride(),
+                    to - from,
+                    w.size(),
+                ),
+            },
             cancel,
         };
         let (sum, d) = task.run()?;
@@ -92,6 +104,9 @@ struct Task<'a> {
     /// The states for the processor's tiles, where they are used.
     #[cfg(target_arch = "x86_64")]
     packed: Option<amx::Packed>,
+    /// The states for traded products, where those are the faster ones.
+    #[cfg(target_arch = "x86_64")]
+    inner: Option<Inner>,
     cancel: &'a Cancel,
 }
 
@@ -166,6 +181,15 @@ impl Task<'_> {
                     add(d, &own);
                     continue;
                 }
+                #[cfg(target_arch = "x86_64")]
+                if self.inner.is_some()
+                    && let Some(e) = Inner::of_floats(z, width, n, self.w.size())
+                {
+                    let out = Output { y: SendPtr(d.flat_mut().as_mut_ptr()), row: d.stride(), add: true };
+                    // SAFETY: the sums are ours and have a row for each input.
+                    unsafe { e.float_columns_times(block, inp, out) }
+                    continue;
+                }
                 back(block, z, (rows, width), &mut own);
                 add(d, &own);
             }
@@ -181,6 +205,12 @@ impl Task<'_> {
             let weights = amx::Weights::floats(block, inp, self.w.format, false);
             let out = Output { y: SendPtr(z.as_mut_ptr()), row: width, add: false };
             return amx::rows_times(weights, 0..block.len() / inp, packed, out);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(inner) = &self.inner {
+            let out = Output { y: SendPtr(z.as_mut_ptr()), row: width, add: false };
+            // SAFETY: z is ours and has a row for each of the block's.
+            return unsafe { inner.floats_times(block, out) };
         }
         let tile = Tile {
             k: inp,

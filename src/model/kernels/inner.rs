@@ -21,6 +21,7 @@ mod across;
 mod block;
 mod columns;
 mod dots;
+mod floats;
 
 use super::mat::{LINE, Mat, SendPtr};
 use super::matmul::CpuWeight;
@@ -259,9 +260,9 @@ impl Inner {
     }
 
     fn to_fill(kernels: &'static Kernels, depth: usize, tokens: usize, same_bits: bool) -> Self {
-        assert!(depth.is_multiple_of(LINE));
         let width = tokens.next_multiple_of(LINE);
         let across = kernels.across(tokens, same_bits);
+        assert!(across || depth.is_multiple_of(LINE));
         Self {
             kernels,
             across,
@@ -316,42 +317,44 @@ impl Inner {
                     Some((rows, deep)) => w.ahead(rows.clone(), deep.clone()),
                     None => w.ahead(beyond..beyond + tall, 0..self.depth.min(PIECE)),
                 };
-                let to = (out.y.get().wrapping_add((these.start - rows.start) * out.row), out.row);
+                let to = out.y.get().wrapping_add((these.start - rows.start) * out.row);
+                let panel = (panel.flat(), pitch, these.len());
+                let add = out.add || deep.start > 0;
                 // SAFETY: the caller's.
-                unsafe {
-                    self.panel_times((panel, these.len()), deep, to, out.add || deep.start > 0, &mut ahead)
-                }
+                unsafe { self.panel_times(panel, deep, (to, out.row), add, &mut ahead) }
             }
         });
     }
 
+    /// `count` rows, `pitch` from one to the next.
+    ///
     /// # Safety
-    /// As for [`Inner::rows_times`], for `count` rows of the panel.
+    /// As for [`Inner::rows_times`], for the panel's rows, which must begin on cache lines where vectors lie along the depth.
     unsafe fn panel_times(
         &self,
-        (panel, count): (&Mat, usize),
+        (w, pitch, count): (&[f32], usize, usize),
         deep: &Range<usize>,
-        (out, out_row): (*mut f32, usize),
+        to: (*mut f32, usize),
         add: bool,
         ahead: &mut Ahead,
     ) {
-        let (pitch, w) = (panel.stride(), panel.flat());
+        assert!(count <= ROWS && w.len() + pitch >= count * pitch + deep.len());
         let mut own = [0f32; ROWS];
         if self.kernels.trades {
-            for (tile, own) in own.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(count.div_ceil(TILE))
-            {
-                // SAFETY: the panel is of whole tiles.
-                *own = unsafe {
-                    own_products(w[tile * TILE * pitch..].as_ptr(), pitch, deep.len(), self.across)
-                };
+            let tiles = own.as_chunks_mut::<TILE>().0.iter_mut().zip((0..count).step_by(TILE));
+            for (own, r) in tiles {
+                let rows = (w[r * pitch..].as_ptr(), TILE.min(count - r));
+                // SAFETY: the panel has these rows.
+                *own = unsafe { own_products(rows, pitch, deep.len(), self.across) };
             }
         }
-        let panel = Panel { w, row: pitch, input: 1, count, own, deep: deep.clone() };
+        let panel =
+            Panel { w, row: pitch, tile: across::TALL * pitch, input: 1, count, own, deep: deep.clone() };
         // SAFETY: the caller's.
         unsafe {
             match self.across {
-                true => self.across(&panel, (out, out_row), add, ahead),
-                false => self.along(&panel, (out, out_row), add, ahead),
+                true => self.across(&panel, to, add, ahead),
+                false => self.along(&panel, to, add, ahead),
             }
         }
     }
@@ -371,6 +374,7 @@ impl Inner {
                 depth: panel.deep.len(),
                 w: panel.w.as_ptr(),
                 w_row: panel.row,
+                w_tile: panel.tile,
                 w_k: panel.input,
                 x: self.x.flat()[first * self.depth + panel.deep.start * group.vectors * LINE..].as_ptr(),
                 w_own: panel.own.as_ptr(),
@@ -426,8 +430,9 @@ impl Inner {
 /// Rows of weights, widened.
 struct Panel<'a> {
     w: &'a [f32],
-    /// Floats from a row to the next, and from an input to the next.
+    /// Floats from a row to the next, from [`across::TALL`] rows to the next, and from an input to the next.
     row: usize,
+    tile: usize,
     input: usize,
     count: usize,
     /// Each row's own products.

@@ -242,7 +242,7 @@ mod tests {
         let mut data = fresh(40);
         data.truncate(17);
         assert_eq!(whole(data).len(), 40);
-        let m = Mat::to_fill(3, 40);
+        let m = Mat::zeros(3, 40);
         assert_eq!(m.clone().flat(), m.flat());
     }
 

@@ -5,6 +5,8 @@ use super::super::simd::broadcast;
 use super::TRIPLE;
 use std::arch::x86_64::*;
 
+/// Rows of most tiles.
+pub const TALL: usize = 8;
 /// Vectors of tokens that lie together.
 const GROUP: usize = 2;
 /// Tokens in half a vector, of which the instructions take half the time.
@@ -53,8 +55,9 @@ pub fn cost(tokens: usize) -> f64 {
 pub struct Across {
     pub depth: usize,
     pub w: *const f32,
-    /// Floats from a row to the next, and from an input to the next.
+    /// Floats from a row to the next, from [`TALL`] rows to the next of them, and from an input to the next.
     pub w_row: usize,
+    pub w_tile: usize,
     pub w_k: usize,
     /// `[depth][vectors of the group][16]`, on cache lines; inputs that are multiplied together stand together (see
     /// [`Threes`]).
@@ -98,7 +101,7 @@ type Tiles = [(usize, AcrossFn); 3];
 macro_rules! tiles {
     ($vectors:literal, $half:literal) => {
         [
-            (8, across::<8, $vectors, $half>),
+            (TALL, across::<TALL, $vectors, $half>),
             (4, across::<4, $vectors, $half>),
             (1, across::<1, $vectors, $half>),
         ]
@@ -109,6 +112,11 @@ macro_rules! tiles {
 static TILES: [Tiles; 2 * GROUP] = [tiles!(0, true), tiles!(1, false), tiles!(1, true), tiles!(2, false)];
 
 impl Across {
+    /// Floats from a tile of so many rows to the next.
+    fn step(&self, rows: usize) -> usize {
+        if rows == TALL { self.w_tile } else { rows * self.w_row }
+    }
+
     /// `rows` rows from the first on, for the tokens of a group.
     ///
     /// # Safety
@@ -121,7 +129,7 @@ impl Across {
                 // SAFETY: the caller's.
                 unsafe { kernel(self, done / tall) };
                 left -= done;
-                self.w = self.w.wrapping_add(done * self.w_row);
+                self.w = self.w.wrapping_add(done / tall * self.step(*tall));
                 self.w_own = self.w_own.wrapping_add(done);
                 self.out = self.out.wrapping_add(done * self.out_row);
             }
@@ -226,7 +234,7 @@ unsafe fn across<const R: usize, const C: usize, const H: bool>(mut d: Across, t
                     _mm256_storeu_ps(to, _mm256_fmadd_ps(sum, _mm256_loadu_ps(d.back.add(at)), before));
                 }
             }
-            d.w = d.w.wrapping_add(R * d.w_row);
+            d.w = d.w.wrapping_add(d.step(R));
             d.w_own = d.w_own.wrapping_add(R);
             d.out = d.out.wrapping_add(R * d.out_row);
         }

@@ -126,11 +126,18 @@ fn totals(v: [[__m512; TILE]; TILE]) -> __m512 {
 /// # Safety
 /// The rows must be readable, and AVX-512 there.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn own_products(rows: *const f32, pitch: usize, depth: usize, rest: bool) -> [f32; TILE] {
+pub unsafe fn own_products(
+    (rows, count): (*const f32, usize),
+    pitch: usize,
+    depth: usize,
+    rest: bool,
+) -> [f32; TILE] {
+    // Of rows that are not there the last one's once more.
+    let row = |r: usize| rows.wrapping_add(r.min(count - 1) * pitch);
     let mut sums = [_mm512_setzero_ps(); TILE];
     for at in (0..depth / TRIPLE).map(|i| TRIPLE * i) {
         for (r, sum) in sums.iter_mut().enumerate() {
-            let at = rows.wrapping_add(r * pitch + at);
+            let at = row(r).wrapping_add(at);
             // SAFETY: the caller's.
             let (a, b) = unsafe { (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(LINE))) };
             *sum = _mm512_fmadd_ps(a, b, *sum);
@@ -140,7 +147,7 @@ pub unsafe fn own_products(rows: *const f32, pitch: usize, depth: usize, rest: b
     if rest && apart > 0 {
         let there = (1 << apart) - 1;
         for (r, sum) in sums.iter_mut().enumerate() {
-            let at = rows.wrapping_add(r * pitch + whole);
+            let at = row(r).wrapping_add(whole);
             // SAFETY: the caller's.
             let (a, b) =
                 unsafe { (_mm512_maskz_loadu_ps(there, at), _mm512_maskz_loadu_ps(there, at.add(apart))) };
