@@ -4,8 +4,8 @@
 //! tile serves everything: a product with weights `[out, in]` broadcasts weights (rows as they lie in the
 //! file, widened a panel at a time) against vectors of tokens and stores its tile where it belongs, with no
 //! packing and no transposing; scores and attention outputs are the same tile with other strides; norms and
-//! softmax run along vectors of tokens. On AVX-512 large f32 products lay their tokens out along the depth first
-//! (`inner`), and on AMX the tiles do (`amx`).
+//! softmax run along vectors of tokens. On AVX-512 large f32 products lay their tokens out first (`inner`), and on
+//! AMX the tiles do (`amx`).
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
