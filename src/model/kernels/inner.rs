@@ -37,7 +37,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Depth of one pass: its slice of four tokens stays in the L1 cache. Whole blocks of every format, whole triples.
+/// Depth of one pass: its slice of four tokens stays in the L1 cache, a panel beside groups of more of them in the L2 cache.
+/// Whole blocks of every format, whole triples.
 const PIECE: usize = 768;
 /// Depth of three vectors, of which two are traded.
 const TRIPLE: usize = 3 * LINE;
@@ -329,7 +330,7 @@ impl Inner {
     /// `count` rows, `pitch` from one to the next.
     ///
     /// # Safety
-    /// As for [`Inner::rows_times`], for the panel's rows, which must begin on cache lines where vectors lie along the depth.
+    /// As for [`Inner::rows_times`], for the panel's rows, which begin on cache lines where vectors lie along the depth.
     unsafe fn panel_times(
         &self,
         (w, pitch, count): (&[f32], usize, usize),

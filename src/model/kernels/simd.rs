@@ -71,7 +71,12 @@ pub(super) unsafe fn broadcast(p: *const f32) -> std::arch::x86_64::__m512 {
     let lanes;
     // SAFETY: the caller's: the number is there.
     unsafe {
-        std::arch::asm!("vpbroadcastd {}, dword ptr [{}]", out(zmm_reg) lanes, in(reg) p, options(pure, readonly, nostack, preserves_flags));
+        std::arch::asm!(
+            "vpbroadcastd {}, dword ptr [{}]",
+            out(zmm_reg) lanes,
+            in(reg) p,
+            options(pure, readonly, nostack, preserves_flags)
+        );
     }
     lanes
 }
@@ -84,7 +89,12 @@ pub(super) unsafe fn broadcast_half(p: *const f32) -> std::arch::x86_64::__m256 
     let lanes;
     // SAFETY: the caller's.
     unsafe {
-        std::arch::asm!("vpbroadcastd {}, dword ptr [{}]", out(ymm_reg) lanes, in(reg) p, options(pure, readonly, nostack, preserves_flags));
+        std::arch::asm!(
+            "vpbroadcastd {}, dword ptr [{}]",
+            out(ymm_reg) lanes,
+            in(reg) p,
+            options(pure, readonly, nostack, preserves_flags)
+        );
     }
     lanes
 }

@@ -125,6 +125,49 @@ fn a_tokens_bits_do_not_depend_on_its_neighbours_nor_on_the_rows_taken_together(
     }
 }
 
+/// Through the weights' own format, and through rows that are floats already.
+#[test]
+fn columns_of_weights_are_rows_of_the_transposed_product() {
+    let Some(kernels) = Kernels::chosen().filter(|k| k.trades()) else {
+        return println!("skipped: products are not traded here");
+    };
+    let (depth, inp) = (832, 300);
+    let w = CpuWeight::floats(numbers(depth * inp, 7), depth, inp);
+    let rows: Vec<f32> = (0..depth).flat_map(|r| w.row(r)).collect();
+    for n in [37, 64, 90] {
+        let x = matrix(depth, n, 8);
+        let exact = |c: usize, t: usize| -> f64 {
+            (0..depth).map(|k| f64::from(rows[k * inp + c]) * f64::from(x.row(k)[t])).sum()
+        };
+        let inner = Inner::new(kernels, &x, (0, n), w.size(), true);
+        let flat = &x.flat()[..depth * x.stride()];
+        let loose = Inner::of_floats(flat, x.stride(), n, w.size());
+        // More columns than a panel's rows, whole tiles of them and not.
+        for columns in [0..64, 5..208, 290..300] {
+            let mut y = Mat::zeros(columns.len(), n);
+            y.flat_mut().fill(0.5);
+            let out = Output { y: SendPtr(y.flat_mut().as_mut_ptr()), row: y.stride(), add: true };
+            // SAFETY: y is ours and has a row for each column.
+            unsafe { inner.columns_times(&w, columns.clone(), out) }
+            for (r, c) in columns.enumerate() {
+                for (t, y) in y.row(r).iter().enumerate() {
+                    assert!((f64::from(*y) - 0.5 - exact(c, t)).abs() < 2e-4, "{n} tokens: {c}, {t}: {y}");
+                }
+            }
+        }
+        let Some(loose) = loose else { continue };
+        let mut y = Mat::zeros(inp, n);
+        let out = Output { y: SendPtr(y.flat_mut().as_mut_ptr()), row: y.stride(), add: false };
+        // SAFETY: as above.
+        unsafe { loose.float_columns_times(&rows, inp, out) }
+        for c in 0..inp {
+            for (t, y) in y.row(c).iter().enumerate() {
+                assert!((f64::from(*y) - exact(c, t)).abs() < 2e-4, "{n} tokens: {c}, {t}: {y}");
+            }
+        }
+    }
+}
+
 #[test]
 fn tokens_of_zeros_and_of_no_numbers_stay_what_they_are() {
     let (out, depth) = (8, 128);
