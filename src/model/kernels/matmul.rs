@@ -286,7 +286,7 @@ fn run(source: &Source, jobs: &mut [Job], cols: Range<usize>) {
     let rows = match source {
         #[cfg(target_arch = "x86_64")]
         Source::Tiles(_) => amx::task_rows(total, threads),
-        _ => (total / (threads * 6)).next_multiple_of(8).clamp(16, ROWS),
+        _ => (total / (threads * 5)).next_multiple_of(8).clamp(16, ROWS),
     };
     let mut tasks = Vec::new();
     for job in jobs.iter_mut() {
