@@ -81,7 +81,7 @@ pub(super) unsafe fn broadcast(p: *const f32) -> std::arch::x86_64::__m512 {
     lanes
 }
 
-/// The same in half a vector.
+/// The same in half a vector; where registers are few it also keeps the compiler from moving it and a sum to memory for it.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -223,7 +223,7 @@ unsafe fn pairs_times(
             for first in (0..rows.len()).step_by(WIDENED) {
                 let to = out.y.get().wrapping_add(first * out.row + whole);
                 let count = WIDENED.min(rows.len() - first);
-                // SAFETY: these rows are in the scratch; the caller's.
+                // SAFETY: these rows are in the panel; the caller's.
                 unsafe { rest.times((&panel[first * pitch..], pitch), count, (to, out.row), out.add) };
             }
         }

@@ -1,4 +1,4 @@
-//! Tokens from columns of a matrix to vectors along their depth.
+//! Tokens from columns of a matrix to what the register tiles take: measured, scaled, and side by side in memory.
 
 use super::super::mat::LINE;
 use super::super::simd::fetch_to_write;
